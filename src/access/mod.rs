@@ -1,0 +1,44 @@
+//! Who may call: the rules of a listener that are looked at before a route is (R39, R69).
+
+/// The rules of one listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccessSettings {
+    /// `access`.
+    pub callers: Callers,
+    /// `hosts`: which `Host` a request may name; `None`: any.
+    pub hosts: HostRule,
+    /// `allowed_origins`: origins that browsers may call from, as they write them (`https://app.example`).
+    pub origins: OriginRule,
+}
+
+/// `access`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Callers {
+    /// Connections from this host alone.
+    Local,
+    /// Anyone who can connect.
+    Anyone,
+}
+
+/// `hosts`. Names are lower case, without port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HostRule {
+    /// The default off loopback.
+    Any,
+    /// The default on loopback and Unix sockets: `localhost`, `*.localhost`, 127.0.0.0/8, `[::1]`, and hosts that
+    /// routes name.
+    OwnAndRoutes,
+    /// As written, exact or `*.domain`; and hosts that routes name.
+    Listed(Vec<String>),
+}
+
+/// What browsers may do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OriginRule {
+    /// The default off loopback: browsers are not looked at.
+    Any,
+    /// The default on loopback and Unix sockets, with an empty list: an `Origin` not listed, and
+    /// `Sec-Fetch-Site: cross-site` without a listed `Origin`, are refused with 403.
+    Listed(Vec<String>),
+}

@@ -1,0 +1,1 @@
+//! The authorization servers and APIs of `bearer-proxy demo`; tests use them too.

@@ -1,0 +1,209 @@
+//! What a credential is configured to be (DESIGN.md section 4, "Credential"). Already right: `config` parses into it.
+
+use std::time::Duration;
+
+use http::HeaderName;
+use url::Url;
+
+use crate::secret::SecretSource;
+use crate::tls::TlsSettings;
+use crate::token::Inject;
+
+/// One credential.
+#[derive(Clone, Debug)]
+pub struct CredentialSettings {
+    /// Its name in the file, in logs and in metrics.
+    pub name: String,
+    /// How tokens are obtained, and what that alone needs.
+    pub grant: GrantSettings,
+    /// `None` for grants that ask no token endpoint (`static`).
+    pub endpoint: Option<EndpointSettings>,
+    /// `client_id`.
+    pub client_id: Option<SecretSource>,
+    /// How the client proves itself.
+    pub client_auth: ClientAuthSettings,
+    /// `scope`, each value by itself; empty: the parameter is not sent.
+    pub scope: Vec<String>,
+    /// `audience` parameters.
+    pub audience: Vec<String>,
+    /// `resource` parameters (RFC 8707).
+    pub resource: Vec<String>,
+    /// `request.*`.
+    pub request: RequestSettings,
+    /// `response.*`.
+    pub response: ResponseSettings,
+    /// `lifetime.*`.
+    pub lifetime: LifetimeSettings,
+    /// `refresh.*`.
+    pub refresh: RefreshSettings,
+    /// Where the token is written; at least one.
+    pub inject: Vec<Inject>,
+}
+
+/// `grant`, with its own keys.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum GrantSettings {
+    /// RFC 6749 §4.4.
+    ClientCredentials,
+    /// RFC 6749 §4.3.
+    Password {
+        /// `username`.
+        username: SecretSource,
+        /// `password`.
+        password: SecretSource,
+    },
+    /// RFC 6749 §6.
+    RefreshToken {
+        /// The first one; later ones are in the store.
+        refresh_token: SecretSource,
+    },
+    /// A token that is already there (RFC 6750).
+    Static {
+        /// It.
+        token: SecretSource,
+    },
+}
+
+/// Where token requests go.
+#[derive(Clone, Debug)]
+pub enum EndpointSettings {
+    /// `token_url`: https, or http to loopback; no fragment, no userinfo.
+    TokenUrl(Url),
+    /// `issuer`: found by RFC 8414 or OpenID Connect discovery.
+    Issuer(Url),
+}
+
+/// `client_auth`.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum ClientAuthSettings {
+    /// A public client: `client_id` in the body, when there is one.
+    None,
+    /// RFC 6749 §2.3.1, `Authorization: Basic`.
+    SecretBasic {
+        /// `client_secret`.
+        secret: SecretSource,
+        /// `request.basic_encoding`.
+        encoding: BasicEncoding,
+    },
+    /// RFC 6749 §2.3.1, in the body.
+    SecretPost {
+        /// `client_secret`.
+        secret: SecretSource,
+    },
+}
+
+/// `request.basic_encoding`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BasicEncoding {
+    /// Id and secret are form-encoded first, as RFC 6749 §2.3.1 says.
+    Form,
+    /// They are not, for servers that do not decode.
+    Raw,
+}
+
+/// `request.*`: how a token request is written and sent.
+#[derive(Clone, Debug)]
+pub struct RequestSettings {
+    /// `request.params`, in file order. `grant_type` is among them when it is overridden.
+    pub params: Vec<(String, ParamValue)>,
+    /// `grant_type: null`: the parameter is left out.
+    pub omit_grant_type: bool,
+    /// `request.headers`; one named `accept` replaces ours.
+    pub headers: Vec<(HeaderName, SecretSource)>,
+    /// `request.format`.
+    pub format: BodyFormat,
+    /// `request.scope_separator`, by default one space.
+    pub scope_separator: String,
+    /// `request.timeout`, by default 10 s: the whole token request, connection included.
+    pub timeout: Duration,
+    /// `request.refresh_url`.
+    pub refresh_url: Option<Url>,
+    /// `request.refresh_params`: sent with the refresh request alone, besides `params`.
+    pub refresh_params: Vec<(String, ParamValue)>,
+    /// `request.tls`.
+    pub tls: TlsSettings,
+}
+
+/// The value of a further parameter, with its JSON type.
+#[derive(Clone, Debug)]
+pub enum ParamValue {
+    /// Text.
+    Text(SecretSource),
+    /// `true` or `false`.
+    Bool(bool),
+    /// A number, as it was written.
+    Number(serde_json::Number),
+    /// A list: repeated in a form or query, an array in JSON.
+    List(Vec<ParamValue>),
+}
+
+/// `request.format`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyFormat {
+    /// `application/x-www-form-urlencoded`.
+    Form,
+    /// `application/json`.
+    Json,
+    /// Parameters in the query, appended to the URL's own; an empty body.
+    Query,
+}
+
+/// `response.*`: where things stand in the reply.
+#[derive(Clone, Debug)]
+pub struct ResponseSettings {
+    /// By default `/access_token`; `""`: the whole body.
+    pub access_token: TokenPlace,
+    /// By default `/expires_in`.
+    pub expires_in: Pointer,
+    /// By default `/refresh_token`.
+    pub refresh_token: Pointer,
+    /// By default `auto`.
+    pub expires_unit: ExpiresUnit,
+}
+
+/// Where the access token stands.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum TokenPlace {
+    /// In the JSON (or form) body.
+    Body(Pointer),
+    /// In a header field of the reply.
+    Header(HeaderName),
+}
+
+/// A JSON Pointer (RFC 6901): empty, or beginning with `/`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pointer(pub String);
+
+/// `response.expires_unit`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExpiresUnit {
+    /// Seconds, unless the value cannot be a duration (DESIGN.md section 3).
+    Auto,
+    /// Seconds.
+    Seconds,
+    /// Milliseconds.
+    Milliseconds,
+}
+
+/// `lifetime.*`.
+#[derive(Clone, Copy, Debug)]
+pub struct LifetimeSettings {
+    /// When the reply says nothing: by default 5 minutes.
+    pub default: Duration,
+    /// No token is kept longer.
+    pub max: Option<Duration>,
+}
+
+/// `refresh.*`.
+#[derive(Clone, Copy, Debug)]
+pub struct RefreshSettings {
+    /// How long before its expiry a token stops being fresh; `None`: 30 s, or a quarter of the lifetime if that is less.
+    pub margin: Option<Duration>,
+    /// How long before the end of the fresh span renewal begins; `None`: a fifth of the span.
+    pub ahead: Option<Duration>,
+    /// Whether refresh tokens are used.
+    pub use_refresh_token: bool,
+}

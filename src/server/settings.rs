@@ -1,0 +1,81 @@
+//! What a listener is configured to be (DESIGN.md section 4, "Listener").
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::access::AccessSettings;
+use crate::tls::IdentitySettings;
+
+/// One listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListenerSettings {
+    /// Where it listens.
+    pub address: ListenAddress,
+    /// `None`: plain HTTP.
+    pub tls: Option<ListenerTls>,
+    /// `access`, `hosts`, `allowed_origins`.
+    pub access: AccessSettings,
+    /// `timeouts.*`.
+    pub timeouts: ListenerTimeouts,
+    /// `limits.*`.
+    pub limits: ListenerLimits,
+}
+
+/// `address`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum ListenAddress {
+    /// `ip:port`.
+    Tcp(SocketAddr),
+    /// `unix:/path`. Made with mode 0600.
+    Unix(PathBuf),
+    /// `systemd:NAME`: a socket that systemd has opened (`FileDescriptorName=`).
+    Systemd(String),
+}
+
+/// `tls`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListenerTls {
+    /// `certificate` and `private_key`; read again when they change.
+    pub identity: IdentitySettings,
+    /// `client_ca`: a client certificate is required, and verified with these roots.
+    pub client_ca: Option<PathBuf>,
+}
+
+/// `timeouts.*` of a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListenerTimeouts {
+    /// From the first byte of a head to its last, by default 10 s.
+    pub request_head: Duration,
+    /// How long a connection may wait for its next request, by default 75 s.
+    pub idle: Duration,
+    /// By default 10 s.
+    pub tls_handshake: Duration,
+}
+
+impl Default for ListenerTimeouts {
+    fn default() -> Self {
+        Self {
+            request_head: Duration::from_secs(10),
+            idle: Duration::from_secs(75),
+            tls_handshake: Duration::from_secs(10),
+        }
+    }
+}
+
+/// `limits.*` of a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListenerLimits {
+    /// Connections at once, by default 10,000; more wait in the accept queue.
+    pub connections: usize,
+    /// Bytes of a request's head, by default 64 KiB; more is answered 431.
+    pub request_head: usize,
+    /// Fields of a request's head, by default 100; more are answered 431.
+    pub headers: usize,
+}
+
+impl Default for ListenerLimits {
+    fn default() -> Self {
+        Self { connections: 10_000, request_head: 64 * 1024, headers: 100 }
+    }
+}

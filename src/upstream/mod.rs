@@ -1,0 +1,3 @@
+//! Talking to an API: where it is, TLS, connections and their pool.
+
+pub mod settings;
