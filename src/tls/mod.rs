@@ -1,12 +1,23 @@
 //! Certificates, keys and roots, for both sides (rustls with aws-lc-rs, RFC 8446 and RFC 5246).
 //!
 //! A leaf like `secret`: `server`, `upstream` and `oauth` ask it for ready configurations; nobody else names `rustls`
-//! to build one.
+//! to build one. Verification is never switched off, the process's default provider is neither asked nor set, and
+//! an error names a file, never its contents.
+
+mod client;
+mod identity;
+mod pem;
+mod server;
+#[cfg(test)]
+mod tests;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use rustls::crypto::CryptoProvider;
+
+pub use client::client_config;
+pub use server::server_config;
 
 /// What a connection to somebody else's server needs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -49,13 +60,4 @@ pub enum TlsError {
 #[must_use]
 pub fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::aws_lc_rs::default_provider())
-}
-
-/// A client configuration with the system's roots, those of `settings`, and its identity. No ALPN.
-///
-/// # Errors
-///
-/// A file of `settings` cannot be used.
-pub fn client_config(_settings: &TlsSettings) -> Result<rustls::ClientConfig, TlsError> {
-    todo!()
 }
