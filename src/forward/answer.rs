@@ -57,6 +57,10 @@ pub(super) fn own(response: Response<Bytes>, mut exchange: Exchange) -> Response
 pub(super) fn refuse(error: &ForwardError, mut exchange: Exchange) -> Response<ResponseBody> {
     let problem = Problem::of(error);
     exchange.error(problem.error);
+    if let ForwardError::Upstream(error) = error {
+        let host = exchange.target().and_then(|target| target.upstream.host().to_str().ok());
+        tracing::warn!(route = exchange.route_name(), upstream.host = host, %error, "no answer from the upstream");
+    }
     let response = respond::respond(&problem, exchange.route_name());
     own(response, exchange)
 }

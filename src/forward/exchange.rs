@@ -119,8 +119,6 @@ impl Exchange {
     /// An attempt came to nothing.
     pub(super) fn failed(&mut self, error: &UpstreamError) {
         if let Some(target) = &self.route {
-            let host = target.upstream.host().to_str().unwrap_or_default();
-            tracing::warn!(route = target.name(), upstream.host = host, %error, "no answer from the upstream");
             if let Some(failure) = failure_of(error) {
                 target.metrics.upstream.failed(failure);
             }

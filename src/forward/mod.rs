@@ -30,7 +30,6 @@ use body::{BodySource, Replay};
 pub use error::ForwardError;
 use exchange::Exchange;
 use outgoing::{Outgoing, Via};
-use respond::Problem;
 pub use target::Target;
 
 use crate::route::RouteTable;
@@ -77,7 +76,15 @@ impl Forwarder {
         &self.routes
     }
 
-    /// Answers one request.
+    /// Whether this request, in absolute form, may be forwarded: a route names its host, and the port is one that a
+    /// URL without port would mean (R70).
+    #[must_use]
+    pub fn proxies(&self, authority: &str) -> bool {
+        let (host, port) = outgoing::host_and_port(authority);
+        self.routes.names_host(host) && matches!(port, None | Some(80 | 443))
+    }
+
+    /// Answers one request. Whether the caller may use this proxy for that host has been looked at before.
     pub async fn handle(&self, request: Request<Incoming>, downstream: &Downstream) -> Response<ResponseBody> {
         let mut exchange = Exchange::begin(&request, downstream.peer, &self.log);
         match self.forward(request, downstream, &mut exchange).await {
@@ -135,18 +142,8 @@ impl Forwarder {
         let path = head.uri.path();
         path::check(path)
             .map_err(|ambiguous| ForwardError::BadRequest { status: StatusCode::BAD_REQUEST, detail: ambiguous.0 })?;
-        let (host, port) = outgoing::host_and_port(outgoing::authority(head).unwrap_or_default());
-        if outgoing::is_absolute(&head.uri) && !self.proxies(host, port) {
-            return Err(ForwardError::HostNotRouted);
-        }
+        let (host, _) = outgoing::host_and_port(outgoing::authority(head).unwrap_or_default());
         self.routes.find(host, path, &head.method, &head.headers).ok_or(ForwardError::NoRoute)
-    }
-
-    /// Forward mode: a route names the host, and the port is one a URL without port would mean (R70); or the target is
-    /// this proxy itself, written in absolute form.
-    fn proxies(&self, host: &str, port: Option<u16>) -> bool {
-        let routed = self.routes.names_host(host) && matches!(port, None | Some(80 | 443));
-        routed || crate::route::is_own_name(host)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use http::header::{self, HeaderName, HeaderValue};
 use http::request::Parts;
-use http::{Method, Request, StatusCode, Uri, Version};
+use http::{Method, Request, StatusCode, Version};
 
 use super::ForwardError;
 use super::body::{BodySource, RequestBody};
@@ -168,9 +168,4 @@ pub(super) fn host_and_port(authority: &str) -> (&str, Option<u16>) {
         Some((host, port)) => (host, port.parse().ok()),
         None => (authority, None),
     }
-}
-
-/// Whether a target is written in absolute form: somebody uses us as a forward proxy.
-pub(super) fn is_absolute(uri: &Uri) -> bool {
-    uri.authority().is_some()
 }
