@@ -65,9 +65,9 @@ pub(super) fn whole(bytes: impl Into<Bytes>) -> Body {
     Full::new(bytes.into()).map_err(|never: Infallible| match never {}).boxed_unsync()
 }
 
-/// An answer of `status` with a JSON body.
+/// An answer of `status` with a JSON body; its line ends, since people read it in a terminal.
 pub(super) fn json(status: StatusCode, value: &serde_json::Value) -> Response<Body> {
-    let mut response = Response::new(whole(value.to_string()));
+    let mut response = Response::new(whole(format!("{value}\n")));
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response

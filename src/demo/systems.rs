@@ -58,9 +58,11 @@ impl Systems {
             }
             let _ = writeln!(routes, "  - path: /{slug}/\n    upstream: {}\n    credential: {slug}", api.url());
         }
-        // The demo's own lines show every request as the API sees it, so the proxy need not.
+        // The demo's own lines show every request as the API sees it, so the proxy need not;
+        // and Ctrl-C must not wait for somebody's stream.
         format!(
-            "listeners:\n  - address: {listener}\nadmin:\n  address: {admin}\nlog:\n  level: warn\n  access: off\n\
+            "listeners:\n  - address: {listener}\nadmin:\n  address: {admin}\n\
+             shutdown:\n  drain: 1s\nlog:\n  level: warn\n  access: off\n\
              credentials:\n{credentials}routes:\n{routes}"
         )
     }
