@@ -100,6 +100,12 @@ impl Forwarder {
         answer::refuse(error, Exchange::of_head(head, downstream.peer, &self.log))
     }
 
+    /// Answers a request whose head was not acceptable, and of which therefore nothing is known.
+    pub fn refuse_unread(&self, downstream: &Downstream, error: &ForwardError) -> Response<ResponseBody> {
+        let (head, ()) = Request::new(()).into_parts();
+        answer::refuse(error, Exchange::of_head(&head, downstream.peer, &self.log))
+    }
+
     async fn forward(
         &self,
         mut request: Request<Incoming>,
