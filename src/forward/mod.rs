@@ -31,6 +31,7 @@ pub use error::ForwardError;
 use exchange::Exchange;
 use outgoing::{Outgoing, Via};
 pub use target::Target;
+pub use target::TargetMetrics;
 
 use crate::route::RouteTable;
 use crate::route::path;
