@@ -1,4 +1,13 @@
 //! Who may call: the rules of a listener that are looked at before a route is (R39, R69).
+//!
+//! A proxy that puts credentials on requests must not do so for whoever can reach it: not for other machines, not for a
+//! web page that a browser on this one has open (DNS rebinding, cross-site requests). Pure: it looks at what it is given.
+
+mod decide;
+mod host;
+mod origin;
+
+pub use decide::{Denied, Peer, decide};
 
 /// The rules of one listener.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,3 +1,308 @@
-//! One request's life.
+//! One request's life, from the head that came in to the body that goes out.
+//!
+//! Knows tokens, not grants. Follows no redirect, holds no body beyond `retry.max_body`, decodes nothing, and sends a
+//! request twice in two cases only: the token was refused (DESIGN.md section 2), or a kept-alive connection turned out
+//! to be dead (RFC 9112 §9.3.1; R52, R53).
 
+mod answer;
+mod body;
+mod error;
+mod exchange;
+mod headers;
+mod outgoing;
+mod refusal;
+mod respond;
 pub mod settings;
+mod target;
+mod upgrade;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::request::Parts;
+use http::{Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+
+pub use answer::ResponseBody;
+pub use body::RequestBody;
+use body::{BodySource, Replay};
+pub use error::ForwardError;
+use exchange::Exchange;
+use outgoing::{Outgoing, Via};
+pub use target::Target;
+
+use crate::route::RouteTable;
+use crate::route::path;
+use crate::telemetry::AccessLog;
+use crate::telemetry::RetryOutcome;
+use crate::telemetry::TokenAction;
+use crate::token::AccessToken;
+use crate::token::Moment;
+use crate::token::TokenCache;
+use crate::upstream::AnswerBody;
+use crate::upstream::Reuse;
+use crate::upstream::SendError;
+
+/// Answers requests: with the upstream's response, or with our own if there is none to give.
+pub struct Forwarder {
+    routes: RouteTable<Arc<Target>>,
+    via: Via,
+    log: AccessLog,
+}
+
+/// Who calls, as far as a request's life depends on it.
+#[derive(Clone)]
+pub struct Downstream {
+    /// The caller's address; `None` on a Unix socket.
+    pub peer: Option<IpAddr>,
+    /// Takes the bytes of an interim answer (1xx) to the caller; `None`: they are dropped.
+    pub interim: Option<Interim>,
+}
+
+/// Takes a whole 1xx head, to be sent before the final answer.
+pub type Interim = Arc<dyn Fn(Bytes) + Send + Sync>;
+
+impl Forwarder {
+    /// A forwarder for these routes. `pseudonym`: our name in `Via`, unlike that of any other proxy on the way.
+    #[must_use]
+    pub fn new(routes: RouteTable<Arc<Target>>, pseudonym: &str, log: AccessLog) -> Self {
+        Self { routes, via: Via::new(pseudonym), log }
+    }
+
+    /// The routes.
+    #[must_use]
+    pub fn routes(&self) -> &RouteTable<Arc<Target>> {
+        &self.routes
+    }
+
+    /// Whether this request, in absolute form, may be forwarded: a route names its host, and the port is one that a
+    /// URL without port would mean (R70).
+    #[must_use]
+    pub fn proxies(&self, authority: &str) -> bool {
+        let (host, port) = outgoing::host_and_port(authority);
+        self.routes.names_host(host) && matches!(port, None | Some(80 | 443))
+    }
+
+    /// Answers one request. Whether the caller may use this proxy for that host has been looked at before.
+    pub async fn handle(&self, request: Request<Incoming>, downstream: &Downstream) -> Response<ResponseBody> {
+        let mut exchange = Exchange::begin(&request, downstream.peer, &self.log);
+        match self.forward(request, downstream, &mut exchange).await {
+            Ok(Forwarded::Answer(response)) => answer::pass_on(response, exchange, &self.via),
+            Ok(Forwarded::Own(response)) => answer::own(response, exchange),
+            Ok(Forwarded::Tunnel(response, parts)) => answer::tunnel(response, *parts, exchange, &self.via),
+            Err(error) => answer::refuse(&error, exchange),
+        }
+    }
+
+    /// Answers a request that may not be forwarded.
+    pub fn refuse(&self, head: &Parts, downstream: &Downstream, error: &ForwardError) -> Response<ResponseBody> {
+        answer::refuse(error, Exchange::of_head(head, downstream.peer, &self.log))
+    }
+
+    async fn forward(
+        &self,
+        mut request: Request<Incoming>,
+        downstream: &Downstream,
+        exchange: &mut Exchange,
+    ) -> Result<Forwarded, ForwardError> {
+        // hyper puts its half of an upgrade there; nothing else is ever in it.
+        let upgrade = (!request.extensions().is_empty()).then(|| hyper::upgrade::on(&mut request));
+        let (mut head, body) = request.into_parts();
+        head.extensions.clear();
+        if let Some(own) = answer_ourselves(&head)? {
+            return Ok(Forwarded::Own(own));
+        }
+        let target = self.find(&head)?;
+        exchange.route(target);
+        let token = match &target.tokens {
+            Some(tokens) => Some(current(tokens, exchange).await?),
+            None => None,
+        };
+        let (source, received) = BodySource::new(body, target.held());
+        exchange.receives(received);
+        let outgoing = Outgoing::prepare(head, source, target, &self.via)?;
+        let mut attempts = Attempts { target, outgoing, exchange, interim: downstream.interim.as_ref() };
+        let mut response = attempts.deliver(token.as_deref()).await?;
+        if let (Some(tokens), Some(token)) = (&target.tokens, &token) {
+            if target.is_refusal(response.status()) {
+                response = Box::pin(attempts.renew_and_repeat(response, tokens, token)).await?;
+            }
+        }
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            return match upgrade.filter(|_| attempts.outgoing.wants_websocket()) {
+                Some(upgrade) => Ok(Forwarded::Tunnel(response, Box::new(upgrade))),
+                None => Err(ForwardError::BadUpgrade("The upstream changed the protocol without being asked.")),
+            };
+        }
+        Ok(Forwarded::Answer(response))
+    }
+
+    fn find(&self, head: &Parts) -> Result<&Arc<Target>, ForwardError> {
+        let path = head.uri.path();
+        path::check(path)
+            .map_err(|ambiguous| ForwardError::BadRequest { status: StatusCode::BAD_REQUEST, detail: ambiguous.0 })?;
+        let (host, _) = outgoing::host_and_port(outgoing::authority(head).unwrap_or_default());
+        self.routes.find(host, path, &head.method, &head.headers).ok_or(ForwardError::NoRoute)
+    }
+}
+
+/// What came of a request.
+enum Forwarded {
+    /// The upstream's answer.
+    Answer(Response<AnswerBody<RequestBody>>),
+    /// Ours, and not an error.
+    Own(Response<Bytes>),
+    /// The upstream agreed to change the protocol, and the downstream asked for it.
+    Tunnel(Response<AnswerBody<RequestBody>>, Box<hyper::upgrade::OnUpgrade>),
+}
+
+/// What is not for any upstream: `OPTIONS *`, `Max-Forwards: 0`, TRACE, CONNECT (R18, R28, R38).
+fn answer_ourselves(head: &Parts) -> Result<Option<Response<Bytes>>, ForwardError> {
+    let refused = |detail| Err(ForwardError::BadRequest { status: StatusCode::METHOD_NOT_ALLOWED, detail });
+    match head.method {
+        // It would echo the token.
+        Method::TRACE => refused("TRACE is not served: the answer would show the access token."),
+        Method::CONNECT => refused("CONNECT is not served."),
+        Method::OPTIONS if head.uri.path() == "*" || outgoing::max_forwards(head) == Some(0) => {
+            let mut response = Response::new(Bytes::new());
+            *response.status_mut() = StatusCode::NO_CONTENT;
+            Ok(Some(response))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// The credential's current token; the one wait before anything is sent.
+async fn current(tokens: &Arc<TokenCache>, exchange: &mut Exchange) -> Result<Arc<AccessToken>, ForwardError> {
+    if let Some(token) = tokens.current(exchange.moment()) {
+        exchange.token(TokenAction::Cached);
+        return Ok(token);
+    }
+    exchange.token(TokenAction::Failed);
+    let token = Box::pin(tokens.get()).await?;
+    exchange.token(TokenAction::Waited);
+    Ok(token)
+}
+
+/// The attempts of one request.
+struct Attempts<'a> {
+    target: &'a Arc<Target>,
+    outgoing: Outgoing,
+    exchange: &'a mut Exchange,
+    interim: Option<&'a Interim>,
+}
+
+impl Attempts<'_> {
+    /// Sends the request and waits for the head of the answer.
+    async fn deliver(
+        &mut self,
+        token: Option<&AccessToken>,
+    ) -> Result<Response<AnswerBody<RequestBody>>, ForwardError> {
+        match self.send(token, Reuse::Allowed).await? {
+            Ok(response) => Ok(response),
+            Err(failed) => Box::pin(self.deliver_again(failed, token)).await,
+        }
+    }
+
+    /// A connection that died before any byte of the answer, after having served others: the server closed it for
+    /// lying idle. A request that may be repeated is repeated once, on a fresh one (R52); any other is not (R53).
+    async fn deliver_again(
+        &mut self,
+        failed: SendError<RequestBody>,
+        token: Option<&AccessToken>,
+    ) -> Result<Response<AnswerBody<RequestBody>>, ForwardError> {
+        let idle_death = failed.reused && failed.unsent.is_none() && failed.error.is_termination();
+        if !idle_death || !self.outgoing.is_idempotent() || self.outgoing.body.recover().await == Replay::Never {
+            return Err(failed.error.into());
+        }
+        self.send(token, Reuse::Forbidden).await?.map_err(|failed| failed.error.into())
+    }
+
+    async fn send(
+        &mut self,
+        token: Option<&AccessToken>,
+        reuse: Reuse,
+    ) -> Result<Result<Response<AnswerBody<RequestBody>>, SendError<RequestBody>>, ForwardError> {
+        let body = self.outgoing.body.take().ok_or(ForwardError::BadRequest {
+            status: StatusCode::BAD_REQUEST,
+            detail: "The request's body broke off.",
+        })?;
+        let mut request = self.outgoing.request(token, body);
+        if let Some(interim) = self.interim {
+            answer::pass_interim(&mut request, interim);
+        }
+        self.exchange.attempt();
+        Ok(match self.target.upstream.send(request, reuse).await {
+            Ok(sent) => {
+                self.exchange.answered(sent.reused);
+                Ok(sent.response)
+            }
+            Err(failed) => {
+                self.exchange.failed(&failed.error);
+                Err(failed)
+            }
+        })
+    }
+
+    /// The 401 contract (DESIGN.md section 2).
+    async fn renew_and_repeat(
+        &mut self,
+        response: Response<AnswerBody<RequestBody>>,
+        tokens: &Arc<TokenCache>,
+        token: &Arc<AccessToken>,
+    ) -> Result<Response<AnswerBody<RequestBody>>, ForwardError> {
+        self.exchange.refused();
+        if refusal::is_insufficient_scope(response.headers()) {
+            self.exchange.retry(RetryOutcome::InsufficientScope);
+            return Ok(response);
+        }
+        if token.is_refused(Moment::now()) {
+            self.exchange.retry(RetryOutcome::Cooldown);
+            return Ok(response);
+        }
+        let replay = self.outgoing.body.replay();
+        if replay == Replay::Never {
+            tokens.replace_later(token);
+            self.exchange.retry(RetryOutcome::NotReplayable);
+            return Ok(response);
+        }
+        let renewed = match tokens.replace(token).await {
+            Ok(renewed) => renewed,
+            Err(failure) => {
+                // The cache has logged why. The upstream's own answer is the truest one we have.
+                tracing::debug!(error = %failure, "a refused token could not be replaced");
+                self.exchange.retry(RetryOutcome::RenewalFailed);
+                return Ok(response);
+            }
+        };
+        self.let_go(response, replay).await?;
+        let again = self.deliver(Some(&renewed)).await?;
+        if self.target.is_refusal(again.status()) {
+            renewed.refuse_until(Moment::now(), self.target.cooldown());
+            self.exchange.retry(RetryOutcome::RefusedAgain);
+        } else {
+            self.exchange.retry(RetryOutcome::Success);
+        }
+        Ok(again)
+    }
+
+    /// Lets the first answer go, and gets the request's body back from it.
+    async fn let_go(
+        &mut self,
+        response: Response<AnswerBody<RequestBody>>,
+        replay: Replay,
+    ) -> Result<(), ForwardError> {
+        match replay {
+            Replay::AfterAbort => response.into_body().abort(),
+            Replay::Ready | Replay::Never => answer::drain(response.into_body()),
+        }
+        match self.outgoing.body.recover().await {
+            Replay::Ready | Replay::AfterAbort => Ok(()),
+            Replay::Never => Err(ForwardError::BadRequest {
+                status: StatusCode::BAD_REQUEST,
+                detail: "The request's body broke off.",
+            }),
+        }
+    }
+}

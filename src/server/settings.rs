@@ -33,6 +33,16 @@ pub enum ListenAddress {
     Systemd(String),
 }
 
+impl std::fmt::Display for ListenAddress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Systemd(name) => write!(f, "systemd:{name}"),
+        }
+    }
+}
+
 /// `tls`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListenerTls {

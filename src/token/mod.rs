@@ -7,9 +7,11 @@ mod access_token;
 mod cache;
 mod error;
 mod inject;
+mod jitter;
 mod moment;
 mod source;
 pub mod store;
+mod template;
 
 pub use access_token::AccessToken;
 pub use cache::{CacheSettings, State, Status, TokenCache};

@@ -47,3 +47,38 @@ impl Moment {
 
 /// A hundred years: no token lives longer, and no clock overflows.
 const FAR: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn an_instant_is_reached_by_whichever_clock_is_first() {
+        let now = Moment::now();
+        let later = now.after(MINUTE);
+        assert!(!now.reached(later));
+        assert!(later.reached(later));
+        assert!(Moment { monotonic: later.monotonic, wall: now.wall }.reached(later));
+        assert!(Moment { monotonic: now.monotonic, wall: later.wall }.reached(later));
+    }
+
+    #[test]
+    fn what_remains_is_what_remains_by_the_clock_that_is_ahead() {
+        let now = Moment::now();
+        let later = now.after(MINUTE);
+        assert_eq!(now.until(later), MINUTE);
+        assert_eq!(Moment { monotonic: now.monotonic + MINUTE / 2, wall: now.wall }.until(later), MINUTE / 2);
+        assert_eq!(Moment { monotonic: now.monotonic, wall: now.wall + MINUTE / 3 }.until(later), MINUTE * 2 / 3);
+        assert_eq!(Moment { monotonic: now.monotonic, wall: now.wall + MINUTE * 2 }.until(later), Duration::ZERO);
+        // Set back by a day: the monotonic clock decides.
+        assert_eq!(Moment { monotonic: now.monotonic, wall: now.wall - MINUTE * 1440 }.until(later), MINUTE);
+    }
+
+    #[test]
+    fn the_far_future_does_not_overflow() {
+        let far = Moment::now().after(Duration::MAX);
+        assert!(!Moment::now().reached(far));
+    }
+}

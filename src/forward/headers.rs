@@ -1,0 +1,211 @@
+//! Which fields belong to a connection and not to a message (RFC 9110 §7.6.1; R21).
+//!
+//! A head is looked at once; only what is there is taken away. Fields are taken away before anything is added, so
+//! that nothing a peer nominates can remove what we add.
+
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+
+/// What was found in a head, by one look at its names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Found {
+    connection: bool,
+    keep_alive: bool,
+    proxy_connection: bool,
+    te: bool,
+    transfer_encoding: bool,
+    upgrade: bool,
+    proxy_authenticate: bool,
+    proxy_authorization: bool,
+    pub(super) authorization: bool,
+    pub(super) expect: bool,
+    pub(super) via: bool,
+    pub(super) max_forwards: bool,
+    pub(super) request_id: bool,
+}
+
+/// `keep-alive`.
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+/// `proxy-connection`.
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+
+/// Looks.
+pub(super) fn look(headers: &HeaderMap) -> Found {
+    let mut found = Found::default();
+    for name in headers.keys() {
+        match name.as_str() {
+            "connection" => found.connection = true,
+            "keep-alive" => found.keep_alive = true,
+            "proxy-connection" => found.proxy_connection = true,
+            "te" => found.te = true,
+            "transfer-encoding" => found.transfer_encoding = true,
+            "upgrade" => found.upgrade = true,
+            "proxy-authenticate" => found.proxy_authenticate = true,
+            "proxy-authorization" => found.proxy_authorization = true,
+            "authorization" => found.authorization = true,
+            "expect" => found.expect = true,
+            "via" => found.via = true,
+            "max-forwards" => found.max_forwards = true,
+            "x-request-id" => found.request_id = true,
+            _ => {}
+        }
+    }
+    found
+}
+
+/// What a head said to the next hop alone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct HopByHop {
+    /// `TE: trailers`.
+    pub(super) te_trailers: bool,
+    /// `Upgrade: websocket`, and `Connection` names it (RFC 9110 §7.8).
+    pub(super) websocket: bool,
+}
+
+/// Takes away what belongs to the connection the head came over, and says what that was.
+pub(super) fn strip(headers: &mut HeaderMap, found: Found) -> HopByHop {
+    let mut hop = HopByHop::default();
+    if found.te {
+        hop.te_trailers = lists(headers, &header::TE, "trailers");
+        headers.remove(header::TE);
+    }
+    if found.upgrade {
+        let asked = found.connection && lists(headers, &header::CONNECTION, "upgrade");
+        let mut protocols = headers.get_all(header::UPGRADE).iter();
+        let websocket = protocols.next().is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"));
+        hop.websocket = asked && websocket && protocols.next().is_none();
+        headers.remove(header::UPGRADE);
+    }
+    if found.connection {
+        strip_nominated(headers);
+    }
+    for (there, name) in [
+        (found.keep_alive, KEEP_ALIVE),
+        (found.proxy_connection, PROXY_CONNECTION),
+        (found.transfer_encoding, header::TRANSFER_ENCODING),
+        (found.proxy_authenticate, header::PROXY_AUTHENTICATE),
+        (found.proxy_authorization, header::PROXY_AUTHORIZATION),
+    ] {
+        if there {
+            headers.remove(name);
+        }
+    }
+    hop
+}
+
+fn strip_nominated(headers: &mut HeaderMap) {
+    let nominations: Vec<HeaderValue> = headers.get_all(header::CONNECTION).iter().cloned().collect();
+    headers.remove(header::CONNECTION);
+    for option in nominations.iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b',')) {
+        if let Ok(name) = HeaderName::from_bytes(option.trim_ascii()) {
+            // What frames or addresses the message is no hop's to take away (CVE-2024-45410).
+            if name != header::HOST && name != header::CONTENT_LENGTH {
+                headers.remove(name);
+            }
+        }
+    }
+}
+
+/// Whether a list field has this member, in whatever case.
+fn lists(headers: &HeaderMap, name: &HeaderName, member: &str) -> bool {
+    headers
+        .get_all(name)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .any(|option| option.trim_ascii().eq_ignore_ascii_case(member.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn map(fields: &[(&str, &str)]) -> HeaderMap {
+        fields
+            .iter()
+            .map(|(name, value)| (name.parse::<HeaderName>().unwrap(), HeaderValue::from_str(value).unwrap()))
+            .fold(HeaderMap::new(), |mut map, (name, value)| {
+                map.append(name, value);
+                map
+            })
+    }
+
+    fn stripped(fields: &[(&str, &str)]) -> (HeaderMap, HopByHop) {
+        let mut headers = map(fields);
+        let found = look(&headers);
+        let hop = strip(&mut headers, found);
+        (headers, hop)
+    }
+
+    #[test]
+    fn a_head_without_such_fields_is_left_alone() {
+        let fields = [("host", "a"), ("accept", "*/*"), ("cookie", "a=b"), ("set-cookie", "1"), ("set-cookie", "2")];
+        assert_eq!(stripped(&fields).0, map(&fields));
+    }
+
+    // R21
+    #[test]
+    fn what_connection_nominates_goes_but_for_host_and_content_length() {
+        let (headers, _) = stripped(&[
+            ("host", "a"),
+            ("content-length", "3"),
+            ("x-hop", "1"),
+            ("x-end", "1"),
+            ("connection", "close, X-Hop,host"),
+            ("connection", "Content-Length , ,@"),
+        ]);
+        assert_eq!(headers, map(&[("host", "a"), ("content-length", "3"), ("x-end", "1")]));
+    }
+
+    // R21
+    #[test]
+    fn every_hop_by_hop_field_goes() {
+        let (headers, _) = stripped(&[
+            ("keep-alive", "timeout=5"),
+            ("proxy-connection", "keep-alive"),
+            ("te", "gzip"),
+            ("transfer-encoding", "chunked"),
+            ("upgrade", "h2c"),
+            ("proxy-authenticate", "Basic"),
+            ("proxy-authorization", "Basic x"),
+            ("trailer", "digest"),
+        ]);
+        assert_eq!(headers, map(&[("trailer", "digest")]));
+    }
+
+    // R19
+    #[test]
+    fn only_a_websocket_that_connection_names_is_an_upgrade() {
+        assert!(stripped(&[("connection", "keep-alive, Upgrade"), ("upgrade", "WebSocket")]).1.websocket);
+        assert!(!stripped(&[("upgrade", "websocket")]).1.websocket);
+        assert!(!stripped(&[("connection", "upgrade"), ("upgrade", "h2c")]).1.websocket);
+        assert!(!stripped(&[("connection", "upgrade"), ("upgrade", "websocket, h2c")]).1.websocket);
+        assert!(!stripped(&[("connection", "upgrade"), ("upgrade", "websocket"), ("upgrade", "h2c")]).1.websocket);
+    }
+
+    proptest! {
+        // R21: whatever is nominated, what we frame by stays, and nothing that was not there appears.
+        #[test]
+        fn stripping_only_takes_away(
+            names in proptest::collection::vec("[a-z][a-z0-9-]{0,12}", 0..8),
+            nominated in proptest::collection::vec("[A-Za-z][A-Za-z0-9-]{0,12}| |,", 0..6),
+        ) {
+            let mut fields: Vec<(&str, &str)> = vec![("host", "h"), ("content-length", "0")];
+            fields.extend(names.iter().map(|name| (name.as_str(), "v")));
+            let connection = nominated.join(",");
+            fields.push(("connection", &connection));
+            let before = map(&fields);
+            let (after, _) = stripped(&fields);
+            prop_assert!(after.contains_key("host") && after.contains_key("content-length"));
+            prop_assert!(!after.contains_key("connection"));
+            for name in after.keys() {
+                prop_assert!(before.contains_key(name));
+            }
+            for option in connection.split(',') {
+                let option = option.trim().to_ascii_lowercase();
+                if option != "host" && option != "content-length" && !option.is_empty() {
+                    prop_assert!(!after.contains_key(option.as_str()));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! Sockets that listen: TCP, Unix, or opened by systemd.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+
+use super::settings::ListenAddress;
+
+/// A socket that listens.
+pub struct Bound {
+    socket: Listening,
+    address: ListenAddress,
+}
+
+enum Listening {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+/// A connection just accepted.
+pub(super) enum Accepted {
+    Tcp(TcpStream, IpAddr),
+    Unix(UnixStream),
+}
+
+/// A listener that could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address}: {source}")]
+pub struct BindError {
+    /// As it was configured.
+    pub address: String,
+    /// What the system said.
+    pub source: io::Error,
+}
+
+impl Bound {
+    /// Opens the socket. A Unix socket that nobody listens on any more is replaced; its mode is 0600.
+    ///
+    /// # Errors
+    ///
+    /// The address is in use, not ours, or not allowed.
+    pub fn open(address: &ListenAddress) -> Result<Self, BindError> {
+        let socket = match address {
+            ListenAddress::Tcp(address) => tcp(*address).map(Listening::Tcp),
+            ListenAddress::Unix(path) => unix(path).map(Listening::Unix),
+            ListenAddress::Systemd(name) => systemd(name),
+        };
+        match socket {
+            Ok(socket) => Ok(Self { socket, address: address.clone() }),
+            Err(source) => Err(BindError { address: address.to_string(), source }),
+        }
+    }
+
+    /// As it was configured.
+    #[must_use]
+    pub fn address(&self) -> &ListenAddress {
+        &self.address
+    }
+
+    /// Where it really listens: port 0 has become a port. `None` for a Unix socket.
+    #[must_use]
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        match &self.socket {
+            Listening::Tcp(listener) => listener.local_addr().ok(),
+            Listening::Unix(_) => None,
+        }
+    }
+
+    pub(super) async fn accept(&self) -> io::Result<Accepted> {
+        match &self.socket {
+            Listening::Tcp(listener) => {
+                let (stream, peer) = listener.accept().await?;
+                stream.set_nodelay(true)?;
+                Ok(Accepted::Tcp(stream, peer.ip()))
+            }
+            Listening::Unix(listener) => listener.accept().await.map(|(stream, _)| Accepted::Unix(stream)),
+        }
+    }
+}
+
+impl Drop for Bound {
+    fn drop(&mut self) {
+        if let (Listening::Unix(_), ListenAddress::Unix(path)) = (&self.socket, &self.address) {
+            // Ours: nobody can connect to it any more.
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+/// Connections that may wait to be accepted; the kernel cuts it down to its own limit.
+const BACKLOG: i32 = 1024;
+
+fn tcp(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // A restart need not wait for connections of the past.
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// Makes the socket under another name, with its mode, and moves it into place: at no moment can anybody else connect,
+/// or find none.
+fn unix(path: &Path) -> io::Result<UnixListener> {
+    match std::fs::symlink_metadata(path) {
+        Ok(found) if !found.file_type().is_socket() => {
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, "the file is there already, and no socket"));
+        }
+        Ok(_) if std::os::unix::net::UnixStream::connect(path).is_ok() => {
+            return Err(io::Error::new(io::ErrorKind::AddrInUse, "another process listens on it"));
+        }
+        Ok(_) | Err(_) => {}
+    }
+    let mut hidden = path.as_os_str().to_owned();
+    hidden.push(format!(".{}", std::process::id()));
+    let hidden = PathBuf::from(hidden);
+    let _ = std::fs::remove_file(&hidden);
+    let listener = UnixListener::bind(&hidden)?;
+    std::fs::set_permissions(&hidden, std::fs::Permissions::from_mode(0o600))?;
+    std::fs::rename(&hidden, path)?;
+    Ok(listener)
+}
+
+/// A socket from the service manager, by its `FileDescriptorName=`.
+fn systemd(name: &str) -> io::Result<Listening> {
+    let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
+    let index = names.split(':').position(|given| given == name).ok_or_else(|| {
+        io::Error::new(io::ErrorKind::NotFound, format!("no socket named {name} was passed (LISTEN_FDNAMES={names})"))
+    })?;
+    let mut passed = listenfd::ListenFd::from_env();
+    if let Ok(Some(listener)) = passed.take_tcp_listener(index) {
+        listener.set_nonblocking(true)?;
+        return TcpListener::from_std(listener).map(Listening::Tcp);
+    }
+    match passed.take_unix_listener(index)? {
+        Some(listener) => {
+            listener.set_nonblocking(true)?;
+            UnixListener::from_std(listener).map(Listening::Unix)
+        }
+        None => Err(io::Error::new(io::ErrorKind::NotFound, "the socket that was passed is not there any more")),
+    }
+}

@@ -1,0 +1,122 @@
+//! The bodies of both directions: they tell the watch that something moves, and give the connection back at the end.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+
+use super::connection::{Connection, Watch};
+use super::pool::Pool;
+
+/// A request's body on its way to the upstream.
+pub struct Upload<B> {
+    body: B,
+    /// `None`: there is no body.
+    watch: Option<Arc<Watch>>,
+    idle: u64,
+    response_head: u64,
+}
+
+impl<B> Upload<B> {
+    pub(super) fn new(body: B, watch: Option<Arc<Watch>>, idle: u64, response_head: u64) -> Self {
+        Self { body, watch, idle, response_head }
+    }
+
+    pub(super) fn into_inner(self) -> B {
+        self.body
+    }
+}
+
+impl<B: Body<Data = Bytes> + Unpin> Body for Upload<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        if let Some(watch) = &self.watch {
+            match &frame {
+                Some(Ok(_)) if !self.body.is_end_stream() => watch.upload_moved(self.idle),
+                // hyper does not ask again once the body says that it has ended.
+                Some(Ok(_)) | None => watch.upload_ended(self.response_head),
+                Some(Err(_)) => {}
+            }
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// An answer's body on its way to the downstream. Holds the connection until its end; dropped before, it closes it.
+pub struct AnswerBody<B> {
+    body: Incoming,
+    lease: Option<Lease<B>>,
+}
+
+struct Lease<B> {
+    connection: Connection<B>,
+    pool: Arc<Pool<B>>,
+    idle: u64,
+}
+
+impl<B> AnswerBody<B> {
+    pub(super) fn new(body: Incoming, connection: Connection<B>, pool: &Arc<Pool<B>>, idle: u64) -> Self {
+        let mut answer = Self { body, lease: None };
+        if answer.body.is_end_stream() {
+            pool.put(connection);
+        } else {
+            answer.lease = Some(Lease { connection, pool: Arc::clone(pool), idle });
+        }
+        answer
+    }
+
+    /// Ends the connection now: the request's body is wanted back, and nobody will read the rest of this answer.
+    pub fn abort(self) {
+        if let Some(lease) = self.lease {
+            lease.connection.abort();
+        }
+    }
+
+    fn moved(&mut self, frame: Option<&Result<Frame<Bytes>, hyper::Error>>) {
+        match frame {
+            Some(Ok(_)) if !self.body.is_end_stream() => {
+                if let Some(lease) = &self.lease {
+                    lease.connection.watch().body_moved(lease.idle);
+                }
+            }
+            Some(Ok(_)) | None => {
+                if let Some(lease) = self.lease.take() {
+                    lease.pool.put(lease.connection);
+                }
+            }
+            Some(Err(_)) => self.lease = None,
+        }
+    }
+}
+
+impl<B: Unpin> Body for AnswerBody<B> {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        self.moved(frame.as_ref());
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

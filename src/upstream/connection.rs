@@ -1,0 +1,323 @@
+//! One connection to an upstream: a sender, a spawned task that drives it, and a watch over its deadlines.
+
+use std::error::Error as StdError;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::{Request, Response};
+use hyper::body::{Body, Incoming};
+use hyper::client::conn::http1::{Builder, Connection as Driver, SendRequest};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::task::AbortHandle;
+
+use super::body::{AnswerBody, Upload};
+use super::clock;
+use super::connector::describe;
+use super::pool::Pool;
+use super::settings::Timeouts;
+use super::{SendError, UpstreamError};
+
+/// The right to send one request at a time.
+pub(super) struct Connection<B> {
+    sender: SendRequest<Upload<B>>,
+    watch: Arc<Watch>,
+    reused: bool,
+}
+
+/// What a handshake yields: the sender, and the future that moves the bytes.
+pub(super) struct Halves<B> {
+    sender: SendRequest<Upload<B>>,
+    driver: std::pin::Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>,
+}
+
+pub(super) async fn handshake<I, B>(builder: &Builder, io: I) -> hyper::Result<Halves<B>>
+where
+    I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
+    B: Body<Data = bytes::Bytes> + Send + Unpin + 'static,
+    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+{
+    let (sender, driver): (_, Driver<I, Upload<B>>) = builder.handshake(io).await?;
+    Ok(Halves { sender, driver: Box::pin(driver.with_upgrades()) })
+}
+
+impl<B> Halves<B>
+where
+    B: Body<Data = bytes::Bytes> + Send + Unpin + 'static,
+    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+{
+    /// Starts to drive. The permit is given back, and `open` dropped, when the connection ends.
+    pub(super) fn spawn(self, permit: OwnedSemaphorePermit, open: Box<dyn Send>) -> Connection<B> {
+        let watch = Arc::new(Watch::new());
+        let driver = self.driver;
+        let task = tokio::spawn(async move {
+            if let Err(error) = driver.await {
+                tracing::debug!(error = %describe(&error), "an upstream connection ended");
+            }
+            drop((permit, open));
+        });
+        // The handle was not set before: this watch is new.
+        let _ = watch.task.set(task.abort_handle());
+        Connection { sender: self.sender, watch, reused: false }
+    }
+}
+
+impl<B> Connection<B> {
+    pub(super) fn watch(&self) -> &Arc<Watch> {
+        &self.watch
+    }
+
+    /// Whether it has carried a request before this one.
+    pub(super) fn is_reused(&self) -> bool {
+        self.reused
+    }
+
+    /// Whether another request may follow: the last one was sent to its end, and the peer has not closed.
+    pub(super) fn can_be_reused(&self) -> bool {
+        self.watch.uploaded.load(Ordering::Acquire) && !self.sender.is_closed()
+    }
+
+    /// Marks it as unused from now on, for at most `allowed` milliseconds.
+    pub(super) fn rest(&mut self, allowed: u64) {
+        self.reused = true;
+        self.watch.set(Phase::Idle, clock::now().saturating_add(allowed));
+    }
+
+    /// Takes it out of idleness; `false` when it is ending.
+    pub(super) async fn wake(&mut self, timeouts_response_head: u64) -> bool {
+        let observed = self.watch.state.load(Ordering::Acquire);
+        if Phase::of(observed) != Phase::Idle || self.sender.is_closed() {
+            return false;
+        }
+        let busy = pack(Phase::Head, clock::now().saturating_add(timeouts_response_head));
+        if self.watch.state.compare_exchange(observed, busy, Ordering::AcqRel, Ordering::Acquire).is_err() {
+            return false;
+        }
+        // The driver may be about to say that it is ready: it has seen the end of the last answer before we have.
+        self.sender.is_ready() || self.sender.ready().await.is_ok()
+    }
+
+    /// Ends it now, whatever it is doing.
+    pub(super) fn abort(self) {
+        self.watch.abort();
+    }
+}
+
+impl<B> Connection<B>
+where
+    B: Body<Data = bytes::Bytes> + Send + Unpin + 'static,
+    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+{
+    /// Sends a request and waits for the head of the answer.
+    pub(super) async fn send(
+        mut self,
+        request: Request<B>,
+        timeouts: Timeouts,
+        pool: &Arc<Pool<B>>,
+    ) -> Result<Response<AnswerBody<B>>, SendError<B>> {
+        let (response_head, idle) = (clock::millis(timeouts.response_head), clock::millis(timeouts.idle_body));
+        let upload = match request.body().is_end_stream() {
+            true => {
+                self.watch.uploaded.store(true, Ordering::Relaxed);
+                self.watch.set(Phase::Head, clock::now().saturating_add(response_head));
+                None
+            }
+            false => {
+                self.watch.uploaded.store(false, Ordering::Relaxed);
+                self.watch.set(Phase::Upload, clock::now().saturating_add(idle));
+                Some(self.watch.clone())
+            }
+        };
+        let request = request.map(|body| Upload::new(body, upload, idle, response_head));
+        match self.sender.try_send_request(request).await {
+            Ok(response) => match ambiguous(&response) {
+                None => {
+                    self.watch.set(Phase::Body, clock::now().saturating_add(idle));
+                    Ok(response.map(|body| AnswerBody::new(body, self, pool, idle)))
+                }
+                Some(reason) => {
+                    self.abort();
+                    Err(SendError { error: UpstreamError::Malformed(reason.to_owned()), unsent: None, reused: false })
+                }
+            },
+            Err(mut failed) => {
+                let unsent = failed.take_message().map(|request| request.map(Upload::into_inner));
+                let error = self.watch.timed_out().unwrap_or_else(|| classify(&failed.into_error()));
+                Err(SendError { error, unsent, reused: false })
+            }
+        }
+    }
+}
+
+/// An answer whose length could be read in two ways (RFC 9112 §6.3; R24). hyper takes the first reading.
+fn ambiguous(response: &Response<Incoming>) -> Option<&'static str> {
+    let headers = response.headers();
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    let coding = codings.next()?;
+    if headers.contains_key(CONTENT_LENGTH) {
+        return Some("both Transfer-Encoding and Content-Length");
+    }
+    if codings.next().is_some() || !coding.as_bytes().eq_ignore_ascii_case(b"chunked") {
+        return Some("a Transfer-Encoding that is not exactly chunked");
+    }
+    None
+}
+
+fn classify(error: &hyper::Error) -> UpstreamError {
+    let text = describe(error);
+    if error.is_parse_too_large() {
+        UpstreamError::HeadTooLarge
+    } else if error.is_parse() {
+        UpstreamError::Malformed(text)
+    } else if error.is_user() && !is_gone(error) {
+        UpstreamError::UploadAborted(text)
+    } else {
+        UpstreamError::Terminated(text)
+    }
+}
+
+/// "The driver is gone" counts as a user error with hyper; for us it is an ended connection.
+fn is_gone(error: &hyper::Error) -> bool {
+    error.to_string().contains("dispatch task is gone")
+}
+
+/// The deadline of a connection and what it is doing, readable from outside without a lock.
+pub(super) struct Watch {
+    state: AtomicU64,
+    uploaded: AtomicBool,
+    opened: u64,
+    task: OnceLock<AbortHandle>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// In the pool.
+    Idle,
+    /// The request's body is on its way.
+    Upload,
+    /// Waiting for the head of the answer.
+    Head,
+    /// The answer's body is on its way.
+    Body,
+    /// Ended: it lay idle for too long, or its body stood still.
+    Ended,
+    /// Ended: the request's body stood still.
+    EndedUpload,
+    /// Ended: no head came.
+    EndedHead,
+}
+
+impl Phase {
+    fn of(state: u64) -> Self {
+        match state & 7 {
+            0 => Self::Idle,
+            1 => Self::Upload,
+            2 => Self::Head,
+            3 => Self::Body,
+            5 => Self::EndedUpload,
+            6 => Self::EndedHead,
+            _ => Self::Ended,
+        }
+    }
+
+    const fn bits(self) -> u64 {
+        match self {
+            Self::Idle => 0,
+            Self::Upload => 1,
+            Self::Head => 2,
+            Self::Body => 3,
+            Self::Ended => 4,
+            Self::EndedUpload => 5,
+            Self::EndedHead => 6,
+        }
+    }
+
+    /// What it becomes when its deadline passes.
+    fn ended(self) -> Self {
+        match self {
+            Self::Upload => Self::EndedUpload,
+            Self::Head => Self::EndedHead,
+            Self::Idle | Self::Body => Self::Ended,
+            ended @ (Self::Ended | Self::EndedUpload | Self::EndedHead) => ended,
+        }
+    }
+}
+
+/// Three bits of phase, the rest milliseconds.
+fn pack(phase: Phase, deadline: u64) -> u64 {
+    (deadline.min(u64::MAX >> 3) << 3) | phase.bits()
+}
+
+impl Watch {
+    fn new() -> Self {
+        let now = clock::now();
+        Self {
+            state: AtomicU64::new(pack(Phase::Idle, u64::MAX)),
+            uploaded: AtomicBool::new(true),
+            opened: now,
+            task: OnceLock::new(),
+        }
+    }
+
+    /// When it was opened.
+    pub(super) fn opened(&self) -> u64 {
+        self.opened
+    }
+
+    fn set(&self, phase: Phase, deadline: u64) {
+        self.state.store(pack(phase, deadline), Ordering::Release);
+    }
+
+    /// A piece of the answer's body has come.
+    pub(super) fn body_moved(&self, idle: u64) {
+        self.set(Phase::Body, clock::now().saturating_add(idle));
+    }
+
+    /// A piece of the request's body has gone; the answer may have begun already.
+    pub(super) fn upload_moved(&self, idle: u64) {
+        self.move_from(Phase::Upload, Phase::Upload, idle);
+        self.move_from(Phase::Body, Phase::Body, idle);
+    }
+
+    /// The request's body has gone to its end.
+    pub(super) fn upload_ended(&self, response_head: u64) {
+        self.uploaded.store(true, Ordering::Release);
+        self.move_from(Phase::Upload, Phase::Head, response_head);
+    }
+
+    fn move_from(&self, from: Phase, to: Phase, span: u64) {
+        let observed = self.state.load(Ordering::Acquire);
+        if Phase::of(observed) == from {
+            let next = pack(to, clock::now().saturating_add(span));
+            let _ = self.state.compare_exchange(observed, next, Ordering::AcqRel, Ordering::Acquire);
+        }
+    }
+
+    /// Ends the connection when its deadline has passed: its driver is dropped, which closes the socket.
+    pub(super) fn end_if_due(&self, now: u64) {
+        let observed = self.state.load(Ordering::Acquire);
+        let (phase, deadline) = (Phase::of(observed), observed >> 3);
+        if phase == phase.ended() || deadline >= u64::MAX >> 3 || now < deadline {
+            return;
+        }
+        let ended = pack(phase.ended(), deadline);
+        // Whoever moved it on in the meantime has saved it.
+        if self.state.compare_exchange(observed, ended, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+            self.abort();
+        }
+    }
+
+    fn abort(&self) {
+        if let Some(task) = self.task.get() {
+            task.abort();
+        }
+    }
+
+    fn timed_out(&self) -> Option<UpstreamError> {
+        match Phase::of(self.state.load(Ordering::Acquire)) {
+            Phase::EndedUpload => Some(UpstreamError::UploadTimeout),
+            Phase::EndedHead => Some(UpstreamError::ResponseHeadTimeout),
+            Phase::Idle | Phase::Upload | Phase::Head | Phase::Body | Phase::Ended => None,
+        }
+    }
+}

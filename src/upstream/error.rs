@@ -1,0 +1,67 @@
+//! Why an upstream gave no answer.
+
+use http::Request;
+
+/// Why there is no answer. `Display` is for the log; the downstream gets a code of RFC 9209.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum UpstreamError {
+    /// The name is not known, or the resolver fails.
+    #[error("the name cannot be resolved: {0}")]
+    Dns(String),
+    /// Nobody listens.
+    #[error("connection refused")]
+    Refused,
+    /// Any other failure to connect.
+    #[error("cannot connect: {0}")]
+    Unreachable(String),
+    /// No connection, TLS included, within `timeouts.connect`.
+    #[error("no connection within timeouts.connect")]
+    ConnectTimeout,
+    /// All of `connections.max` were in use, and none came free within `timeouts.connect`.
+    #[error("all connections to the upstream are in use (connections.max)")]
+    TooManyConnections,
+    /// Its certificate is not valid for it.
+    #[error("the upstream's certificate is not accepted: {0}")]
+    Certificate(String),
+    /// The handshake failed otherwise.
+    #[error("TLS failed: {0}")]
+    Tls(String),
+    /// It closed or reset the connection before the head of its answer.
+    #[error("the connection ended before the head of the answer: {0}")]
+    Terminated(String),
+    /// No head within `timeouts.response_head`.
+    #[error("no answer within timeouts.response_head")]
+    ResponseHeadTimeout,
+    /// The request's body stood still for `timeouts.idle_body`.
+    #[error("the request's body stood still for timeouts.idle_body")]
+    UploadTimeout,
+    /// The downstream's body broke off; the request was not completed.
+    #[error("the downstream's body broke off: {0}")]
+    UploadAborted(String),
+    /// What it sent is not HTTP/1.1, or could be read in two ways.
+    #[error("the answer is not understood: {0}")]
+    Malformed(String),
+    /// The head of its answer is larger than we take.
+    #[error("the head of the answer is too large")]
+    HeadTooLarge,
+}
+
+/// A request that got no answer.
+#[derive(Debug)]
+pub struct SendError<B> {
+    /// Why.
+    pub error: UpstreamError,
+    /// The request, when nothing of it was sent: sending it again is safe, whatever its method.
+    pub unsent: Option<Request<B>>,
+    /// Whether the connection had served another request before: the server may have closed it for lying idle.
+    pub reused: bool,
+}
+
+impl UpstreamError {
+    /// Whether the connection simply ended: what an idle connection that the server closed looks like.
+    #[must_use]
+    pub fn is_termination(&self) -> bool {
+        matches!(self, Self::Terminated(_))
+    }
+}

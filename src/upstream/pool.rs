@@ -1,0 +1,182 @@
+//! Idle connections of one upstream, last used first, and a cap on open ones (RFC 9112 §9.4).
+
+use std::error::Error as StdError;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::body::Body;
+use hyper::client::conn::http1::Builder;
+use hyper_util::rt::TokioIo;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+
+use super::connection::{self, Connection, Halves};
+use super::connector::{Connector, describe};
+use super::settings::ConnectionSettings;
+use super::{Environment, OnOpen, Reuse, UpstreamError, clock, lifetime};
+
+/// The connections of one upstream.
+pub(super) struct Pool<B> {
+    idle: Mutex<Vec<Connection<B>>>,
+    /// One permit an open connection, idle ones included.
+    permits: Arc<Semaphore>,
+    /// Rung when a connection comes back while somebody waits for one.
+    returned: Notify,
+    waiting: AtomicUsize,
+    settings: ConnectionSettings,
+    environment: Environment,
+    builder: Builder,
+    on_open: OnOpen,
+}
+
+impl<B> Pool<B> {
+    pub(super) fn new(settings: ConnectionSettings, environment: &Environment, on_open: OnOpen) -> Arc<Self> {
+        Arc::new(Self {
+            idle: Mutex::new(Vec::new()),
+            permits: Arc::new(Semaphore::new(settings.max.min(Semaphore::MAX_PERMITS))),
+            returned: Notify::new(),
+            waiting: AtomicUsize::new(0),
+            settings,
+            environment: environment.clone(),
+            builder: builder(),
+            on_open,
+        })
+    }
+
+    /// An idle connection that is still good, the one used last: the least likely to have been closed by the server.
+    pub(super) async fn take(&self) -> Option<Connection<B>> {
+        loop {
+            let mut connection = self.lock().pop()?;
+            if connection.wake(clock::millis(WAKE)).await {
+                return Some(connection);
+            }
+        }
+    }
+
+    /// Takes a connection back whose answer has been read to its end; or lets it go.
+    pub(super) fn put(&self, mut connection: Connection<B>) {
+        let age = Duration::from_millis(clock::now().saturating_sub(connection.watch().opened()));
+        let allowed = lifetime(self.settings, age);
+        if allowed.is_zero() || !connection.can_be_reused() {
+            return;
+        }
+        connection.rest(clock::millis(allowed));
+        self.lock().push(connection);
+        if self.waiting.load(Ordering::Acquire) > 0 {
+            self.returned.notify_one();
+        }
+    }
+
+    /// How many are open, idle ones included.
+    pub(super) fn open(&self) -> usize {
+        self.settings.max.saturating_sub(self.permits.available_permits())
+    }
+
+    /// Whether no further one may be opened.
+    pub(super) fn is_full(&self) -> bool {
+        self.permits.available_permits() == 0
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Connection<B>>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<B> Pool<B>
+where
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+{
+    /// A new connection; when all are in use, the first to come back. The caller limits the time.
+    pub(super) async fn open_or_wait(
+        &self,
+        connector: &Connector,
+        reuse: Reuse,
+    ) -> Result<Connection<B>, UpstreamError> {
+        if let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
+            return self.open_with(connector, permit).await;
+        }
+        let _waiting = Waiting::new(&self.waiting);
+        loop {
+            let permit = tokio::select! {
+                permit = Arc::clone(&self.permits).acquire_owned() => permit.ok(),
+                () = self.returned.notified(), if reuse == Reuse::Allowed => None,
+            };
+            match permit {
+                Some(permit) => return self.open_with(connector, permit).await,
+                None => {
+                    if let Some(connection) = self.take().await {
+                        return Ok(connection);
+                    }
+                }
+            }
+        }
+    }
+
+    async fn open_with(
+        &self,
+        connector: &Connector,
+        permit: OwnedSemaphorePermit,
+    ) -> Result<Connection<B>, UpstreamError> {
+        let stream = connector.connect().await?;
+        let halves = stream.handshake(&self.builder).await.map_err(handshake_failed)?;
+        Ok(self.spawn(halves, permit))
+    }
+
+    pub(super) async fn adopt<S>(&self, stream: S) -> Result<(), UpstreamError>
+    where
+        S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
+    {
+        let permit =
+            Arc::clone(&self.permits).try_acquire_owned().map_err(|_| UpstreamError::TooManyConnections)?;
+        let halves =
+            connection::handshake(&self.builder, TokioIo::new(stream)).await.map_err(handshake_failed)?;
+        let connection = self.spawn(halves, permit);
+        self.put(connection);
+        Ok(())
+    }
+
+    fn spawn(&self, halves: Halves<B>, permit: OwnedSemaphorePermit) -> Connection<B> {
+        let connection = halves.spawn(permit, (self.on_open)());
+        self.environment.watch(connection.watch());
+        connection
+    }
+}
+
+/// How long a connection that says it is idle may take to be ready: its driver is between two steps.
+const WAKE: Duration = Duration::from_secs(1);
+
+/// The head of an answer may have this many fields; the same as hyper's array on the stack.
+const MAX_HEADERS: usize = 100;
+
+/// … and this many bytes.
+const MAX_HEAD: usize = 64 * 1024;
+
+fn builder() -> Builder {
+    let mut builder = Builder::new();
+    // The default of 100 fields keeps hyper's header array on the stack: it is not set here, only relied on.
+    debug_assert_eq!(MAX_HEADERS, 100);
+    builder.max_header_size(MAX_HEAD);
+    builder
+}
+
+fn handshake_failed(error: hyper::Error) -> UpstreamError {
+    UpstreamError::Terminated(describe(&error))
+}
+
+/// Counts a waiter for as long as it waits, even if it is dropped meanwhile.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::AcqRel);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
