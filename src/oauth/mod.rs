@@ -1,9 +1,19 @@
 //! Getting tokens (RFC 6749): the token endpoint, its requests and answers, grants and client authentication.
 //!
 //! Knows grants, not requests of a downstream; [`OAuthClient`] is the [`TokenSource`](crate::token::TokenSource) made
-//! of them.
+//! of them. Requests are composed and answers are read by pure functions; `endpoint` alone sends.
 
 mod client;
+mod client_auth;
+mod discovery;
+mod endpoint;
+mod explain;
+mod files;
+mod grant;
+mod refresh_tokens;
+mod request;
+mod response;
 pub mod settings;
 
 pub use client::OAuthClient;
+pub use explain::{Explanation, Issued, Step};

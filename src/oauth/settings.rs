@@ -207,3 +207,38 @@ pub struct RefreshSettings {
     /// Whether refresh tokens are used.
     pub use_refresh_token: bool,
 }
+
+/// A credential with nothing but defaults: `client_credentials` of a client without a name, at a URL nobody has.
+#[cfg(test)]
+pub(super) fn for_test() -> CredentialSettings {
+    CredentialSettings {
+        name: "test".to_owned(),
+        grant: GrantSettings::ClientCredentials,
+        endpoint: Url::parse("https://as.example/token").ok().map(EndpointSettings::TokenUrl),
+        client_id: None,
+        client_auth: ClientAuthSettings::None,
+        scope: Vec::new(),
+        audience: Vec::new(),
+        resource: Vec::new(),
+        request: RequestSettings {
+            params: Vec::new(),
+            omit_grant_type: false,
+            headers: Vec::new(),
+            format: BodyFormat::Form,
+            scope_separator: " ".to_owned(),
+            timeout: Duration::from_secs(10),
+            refresh_url: None,
+            refresh_params: Vec::new(),
+            tls: TlsSettings::default(),
+        },
+        response: ResponseSettings {
+            access_token: TokenPlace::Body(Pointer("/access_token".to_owned())),
+            expires_in: Pointer("/expires_in".to_owned()),
+            refresh_token: Pointer("/refresh_token".to_owned()),
+            expires_unit: ExpiresUnit::Auto,
+        },
+        lifetime: LifetimeSettings { default: Duration::from_secs(300), max: None },
+        refresh: RefreshSettings { margin: None, ahead: None, use_refresh_token: true },
+        inject: vec![Inject::default()],
+    }
+}

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::store::StoreError;
 use crate::secret::SecretError;
 
 /// Why a token could not be obtained. `Display` is for the log; [`TokenError::code`] is what a downstream may see.
@@ -40,6 +41,9 @@ pub enum TokenError {
     /// A secret's file cannot be read.
     #[error(transparent)]
     Secret(#[from] SecretError),
+    /// The refresh token cannot be looked up: asking without it could use up the login.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// The token endpoint is not known: discovery failed or its answer cannot be used.
     #[error("the issuer's metadata cannot be used: {0}")]
     Discovery(String),
@@ -60,6 +64,7 @@ impl TokenError {
             | Self::TimedOut
             | Self::Malformed(_)
             | Self::Secret(_)
+            | Self::Store(_)
             | Self::Discovery(_)
             | Self::RenewedTooOften => true,
         }
@@ -75,6 +80,7 @@ impl TokenError {
             Self::TimedOut => "timeout",
             Self::Malformed(_) => "malformed_answer",
             Self::Secret(_) => "secret_unreadable",
+            Self::Store(_) => "token_store",
             Self::Discovery(_) => "discovery_failed",
             Self::RenewedTooOften => "renewed_too_often",
         }
@@ -90,6 +96,7 @@ impl TokenError {
             | Self::TimedOut
             | Self::Malformed(_)
             | Self::Secret(_)
+            | Self::Store(_)
             | Self::Discovery(_)
             | Self::RenewedTooOften => None,
         }

@@ -1,0 +1,122 @@
+//! The wire to the authorization server: the one file that names `reqwest`.
+//!
+//! Follows no redirect (it would carry the client's secret elsewhere, RFC 9700 §4.11), keeps no cookie, uses no proxy
+//! from the environment (it may be ourselves), repeats nothing by itself, and keeps no connection: with one request a
+//! token lifetime, a kept one would only be found dead. Speaks https, and http to loopback.
+
+use std::error::Error;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+use reqwest::redirect::Policy;
+use url::{Host, Url};
+use zeroize::Zeroizing;
+
+use super::request::HttpRequest;
+use crate::tls::{self, TlsError, TlsSettings};
+use crate::token::TokenError;
+
+/// Sends requests to a token endpoint, or for an issuer's metadata.
+pub(super) struct TokenEndpoint {
+    http: reqwest::Client,
+}
+
+/// What came back, whatever it is.
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    /// At most [`MAX_ANSWER`] of it.
+    pub(super) body: Zeroizing<Vec<u8>>,
+    /// Whether that is all of it.
+    pub(super) whole: bool,
+}
+
+impl TokenEndpoint {
+    /// `timeout`: for a whole request, connection included.
+    pub(super) fn new(tls: &TlsSettings, timeout: Duration) -> Result<Self, TlsError> {
+        let http = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls::client_config(tls)?)
+            .redirect(Policy::none())
+            .referer(false)
+            .no_proxy()
+            .retry(reqwest::retry::never())
+            .pool_max_idle_per_host(0)
+            .timeout(timeout)
+            .build()
+            .map_err(|error| TlsError::Setup(rustls::Error::General(innermost(&error))))?;
+        Ok(Self { http })
+    }
+
+    /// Sends one request, once.
+    pub(super) async fn send(&self, request: HttpRequest) -> Result<Answer, TokenError> {
+        if !is_confidential(&request.url) {
+            return Err(TokenError::Unreachable("its URL is neither https nor on this machine".to_owned()));
+        }
+        let HttpRequest { method, url, headers, body } = request;
+        let mut message = reqwest::Request::new(method, url);
+        *message.headers_mut() = headers;
+        // Wiped when the last reference to it goes.
+        *message.body_mut() = Some(Bytes::from_owner(body).into());
+        read(self.http.execute(message).await.map_err(unreachable)?).await
+    }
+}
+
+/// No answer of a token endpoint is longer (REQUIREMENTS R72, DESIGN.md section 3).
+pub(super) const MAX_ANSWER: usize = 1024 * 1024;
+
+/// Whether what is sent there cannot be read on the way.
+pub(super) fn is_confidential(url: &Url) -> bool {
+    match url.scheme() {
+        "https" => true,
+        "http" => match url.host() {
+            Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+            Some(Host::Ipv4(address)) => address.is_loopback(),
+            Some(Host::Ipv6(address)) => address.is_loopback(),
+            None => false,
+        },
+        _ => false,
+    }
+}
+
+/// Reads an answer up to its end or the limit. A body that breaks off after a refusal leaves the refusal standing.
+async fn read(mut response: reqwest::Response) -> Result<Answer, TokenError> {
+    let status = response.status();
+    let headers = std::mem::take(response.headers_mut());
+    let mut answer = Answer { status, headers, body: Zeroizing::new(Vec::new()), whole: true };
+    loop {
+        match response.chunk().await {
+            Ok(None) => return Ok(answer),
+            Ok(Some(chunk)) => {
+                let room = MAX_ANSWER.saturating_sub(answer.body.len());
+                answer.body.extend_from_slice(chunk.get(..room).unwrap_or(&chunk));
+                if chunk.len() > room {
+                    answer.whole = false;
+                    return Ok(answer);
+                }
+            }
+            Err(error) if status.is_success() => return Err(unreachable(error)),
+            Err(_broken_off) => {
+                answer.whole = false;
+                return Ok(answer);
+            }
+        }
+    }
+}
+
+fn unreachable(error: reqwest::Error) -> TokenError {
+    match error.is_timeout() {
+        true => TokenError::TimedOut,
+        // Its own text names the URL, whose query may hold secrets; the causes do not.
+        false => TokenError::Unreachable(innermost(&error.without_url())),
+    }
+}
+
+/// The last cause says what happened ("connection refused"); the ones before it only whose fault it was not.
+fn innermost(error: &dyn Error) -> String {
+    let mut last = error;
+    while let Some(cause) = last.source() {
+        last = cause;
+    }
+    last.to_string()
+}

@@ -1,0 +1,55 @@
+//! Grants (RFC 6749 §1.3): what a token is asked with. One file each, alike in shape.
+//!
+//! A grant is made from its settings for one request, with its secrets as they are at that moment, and then does no
+//! I/O: it fills a [`TokenRequest`].
+
+mod client_credentials;
+mod password;
+mod refresh_token;
+mod static_token;
+
+use super::request::TokenRequest;
+use super::settings::GrantSettings;
+use crate::secret::{Secret, SecretError};
+use crate::token::TokenError;
+
+pub(super) use refresh_token::RefreshToken;
+
+/// Fills a token request; never does I/O.
+pub(super) trait Grant: Send + Sync {
+    /// Adds this grant's parameters.
+    ///
+    /// # Errors
+    ///
+    /// The grant cannot be written (an assertion that cannot be signed).
+    fn apply(&self, request: &mut TokenRequest) -> Result<(), TokenError>;
+
+    /// The token itself, for grants that ask nobody.
+    fn token(&self) -> Option<&Secret> {
+        None
+    }
+}
+
+/// The grant of these settings, with its secrets as they are now.
+pub(super) fn read(settings: &GrantSettings) -> Result<Box<dyn Grant>, SecretError> {
+    Ok(match settings {
+        GrantSettings::ClientCredentials => Box::new(client_credentials::ClientCredentials),
+        GrantSettings::Password { username, password } => {
+            Box::new(password::Password { username: username.read()?, password: password.read()? })
+        }
+        GrantSettings::RefreshToken { refresh_token } => {
+            Box::new(refresh_token::RefreshToken { refresh_token: refresh_token.read()? })
+        }
+        GrantSettings::Static { token } => Box::new(static_token::StaticToken { token: token.read()? }),
+    })
+}
+
+/// The grant's name in the file.
+pub(super) fn name(settings: &GrantSettings) -> &'static str {
+    match settings {
+        GrantSettings::ClientCredentials => "client_credentials",
+        GrantSettings::Password { .. } => "password",
+        GrantSettings::RefreshToken { .. } => "refresh_token",
+        GrantSettings::Static { .. } => "static",
+    }
+}

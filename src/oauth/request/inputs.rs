@@ -1,0 +1,45 @@
+//! What a token request is made of, read anew for every request: secrets' files may have changed since the last.
+//!
+//! The one place of this room, besides the wire, that waits for anything.
+
+use http::HeaderName;
+
+use super::{Ask, Value};
+use crate::oauth::client_auth::{self, ClientAuth};
+use crate::oauth::grant::{self, Grant};
+use crate::oauth::settings::{CredentialSettings, ParamValue};
+use crate::secret::{Secret, SecretError};
+
+/// A credential's secrets as they are now.
+pub(in crate::oauth) struct Inputs {
+    pub(in crate::oauth) grant: Box<dyn Grant>,
+    pub(super) auth: Box<dyn ClientAuth>,
+    pub(super) params: Vec<(String, Value)>,
+    pub(super) refresh_params: Vec<(String, Value)>,
+    pub(super) headers: Vec<(HeaderName, Secret)>,
+}
+
+impl Inputs {
+    /// Reads them. Blocks while files are read.
+    pub(in crate::oauth) fn read(settings: &CredentialSettings, ask: &Ask) -> Result<Self, SecretError> {
+        let request = &settings.request;
+        Ok(Self {
+            grant: match ask {
+                Ask::OwnGrant => grant::read(&settings.grant)?,
+                Ask::Refresh(token) => Box::new(grant::RefreshToken { refresh_token: token.clone() }),
+            },
+            auth: client_auth::read(&settings.client_auth, settings.client_id.as_ref())?,
+            params: parameters(&request.params)?,
+            refresh_params: parameters(&request.refresh_params)?,
+            headers: request
+                .headers
+                .iter()
+                .map(|(name, value)| Ok((name.clone(), value.read()?)))
+                .collect::<Result<_, SecretError>>()?,
+        })
+    }
+}
+
+fn parameters(settings: &[(String, ParamValue)]) -> Result<Vec<(String, Value)>, SecretError> {
+    settings.iter().map(|(name, value)| Ok((name.clone(), Value::read(value)?))).collect()
+}

@@ -1,0 +1,205 @@
+//! A token request before it is written to the wire (RFC 6749 §3.2).
+//!
+//! [`compose`] puts it together from the settings and is pure; [`Inputs`] are the secrets it needs, as they are now;
+//! `encode` turns it into HTTP. What the grant and the client authentication have written cannot be overwritten by
+//! further parameters, save `grant_type`.
+
+mod compose;
+mod encode;
+mod inputs;
+
+use http::HeaderName;
+use url::Url;
+
+use super::settings::ParamValue;
+use crate::secret::{Secret, SecretError};
+
+pub(super) use compose::{compose, own_url};
+pub(super) use encode::HttpRequest;
+pub(super) use inputs::Inputs;
+
+/// Which request of a credential this is.
+#[derive(Clone)]
+pub(super) enum Ask {
+    /// With its own grant.
+    OwnGrant,
+    /// With a refresh token that an earlier answer brought (RFC 6749 §6).
+    Refresh(Secret),
+}
+
+/// Parameters and header fields of a token request. Texts are wiped when it is dropped.
+pub(super) struct TokenRequest {
+    url: Url,
+    parameters: Vec<(String, Value)>,
+    headers: Vec<(HeaderName, Secret)>,
+    concealed: Vec<Secret>,
+}
+
+/// A parameter's value, with its JSON type.
+pub(super) enum Value {
+    Text(Secret),
+    Bool(bool),
+    Number(serde_json::Number),
+    List(Vec<Value>),
+}
+
+impl TokenRequest {
+    /// A request to this URL, with nothing in it.
+    pub(super) fn new(url: Url) -> Self {
+        Self { url, parameters: Vec::new(), headers: Vec::new(), concealed: Vec::new() }
+    }
+
+    /// Where it goes.
+    pub(super) fn url(&self) -> &Url {
+        &self.url
+    }
+
+    /// Every parameter, in the order they are sent.
+    pub(super) fn parameters(&self) -> &[(String, Value)] {
+        &self.parameters
+    }
+
+    /// Writes a parameter, over one of the same name; with case, as RFC 6749 §3.2 has it.
+    pub(super) fn set(&mut self, name: &str, value: impl Into<Value>) {
+        let value = value.into();
+        match self.parameters.iter_mut().find(|(other, _)| other == name) {
+            Some((_, there)) => *there = value,
+            None => self.parameters.push((name.to_owned(), value)),
+        }
+    }
+
+    /// Writes a parameter whose text we know.
+    pub(super) fn set_text(&mut self, name: &str, text: &str) {
+        self.set(name, Secret::new(text));
+    }
+
+    /// Leaves a parameter out.
+    pub(super) fn remove(&mut self, name: &str) {
+        self.parameters.retain(|(other, _)| other != name);
+    }
+
+    /// The header field of this name, in lower case.
+    #[cfg(test)]
+    pub(super) fn header(&self, name: &str) -> Option<&Secret> {
+        self.headers.iter().find(|(other, _)| other == name).map(|(_, value)| value)
+    }
+
+    /// Writes a header field, over one of the same name.
+    pub(super) fn set_header(&mut self, name: HeaderName, value: Secret) {
+        self.headers.retain(|(other, _)| *other != name);
+        self.headers.push((name, value));
+    }
+
+    /// Whether there is a header field of this name.
+    pub(super) fn has_header(&self, name: &HeaderName) -> bool {
+        self.headers.iter().any(|(other, _)| other == name)
+    }
+
+    /// Remembers a secret that is in this request but does not stand in it as it is.
+    pub(super) fn conceal(&mut self, secret: Secret) {
+        self.concealed.push(secret);
+    }
+
+    /// Takes out of a server's text whatever secret of this request it repeats. What is shorter than four characters
+    /// is in any text by chance.
+    pub(super) fn scrub(&self, text: &str) -> String {
+        let parameters =
+            self.parameters.iter().filter(|(name, _)| is_secret(name)).flat_map(|(_, value)| value.texts());
+        let headers = self.headers.iter().map(|(_, value)| value);
+        let mut secrets: Vec<&str> = parameters.chain(headers).chain(&self.concealed).map(Secret::expose).collect();
+        // The longest first: a secret may be part of another.
+        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+        secrets
+            .into_iter()
+            .filter(|secret| secret.len() >= 4)
+            .fold(text.to_owned(), |text, secret| text.replace(secret, REDACTED))
+    }
+}
+
+impl Value {
+    /// A value of the file as it is now.
+    pub(super) fn read(value: &ParamValue) -> Result<Self, SecretError> {
+        Ok(match value {
+            ParamValue::Text(text) => Self::Text(text.read()?),
+            ParamValue::Bool(value) => Self::Bool(*value),
+            ParamValue::Number(number) => Self::Number(number.clone()),
+            ParamValue::List(values) => Self::List(values.iter().map(Self::read).collect::<Result<_, _>>()?),
+        })
+    }
+
+    /// One text as it is, several as a list.
+    pub(super) fn one_or_list(texts: &[String]) -> Option<Self> {
+        match texts {
+            [] => None,
+            [one] => Some(Self::Text(Secret::new(one.as_str()))),
+            several => Some(Self::List(several.iter().map(|text| Self::Text(Secret::new(text.as_str()))).collect())),
+        }
+    }
+
+    fn texts(&self) -> Vec<&Secret> {
+        match self {
+            Self::Text(text) => vec![text],
+            Self::List(values) => values.iter().flat_map(Self::texts).collect(),
+            Self::Bool(_) | Self::Number(_) => Vec::new(),
+        }
+    }
+}
+
+impl From<Secret> for Value {
+    fn from(text: Secret) -> Self {
+        Self::Text(text)
+    }
+}
+
+/// Whether a parameter's value must not be shown. Everything, but what RFC 6749 and its relatives say is none.
+pub(super) fn is_secret(name: &str) -> bool {
+    !SHOWN.contains(&name)
+}
+
+const SHOWN: [&str; 11] = [
+    "grant_type",
+    "client_id",
+    "username",
+    "scope",
+    "audience",
+    "resource",
+    "realm",
+    "client_assertion_type",
+    "subject_token_type",
+    "actor_token_type",
+    "requested_token_type",
+];
+
+/// What stands where a secret was.
+pub(super) const REDACTED: &str = "<redacted>";
+
+#[cfg(test)]
+impl TokenRequest {
+    /// A request to somewhere.
+    pub(super) fn for_test() -> Self {
+        Self::new(Url::parse("https://as.example/token").unwrap())
+    }
+
+    /// Its form-encoded body.
+    pub(super) fn form(&self) -> String {
+        let http = self.encode(super::settings::BodyFormat::Form).unwrap();
+        String::from_utf8(http.body.to_vec()).unwrap()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_repeats_our_secrets_is_not_quoted() {
+        let mut request = TokenRequest::for_test();
+        request.set_text("client_id", "shown");
+        request.set_text("password", "hunter2");
+        request.set("codes", Value::List(vec![Value::Text(Secret::new("hunter2-and-more"))]));
+        request.set_text("empty", "");
+        request.conceal(Secret::new("s3cret"));
+        let said = request.scrub("shown: bad hunter2, hunter2-and-more or s3cret");
+        assert_eq!(said, "shown: bad <redacted>, <redacted> or <redacted>");
+    }
+}

@@ -1,0 +1,133 @@
+//! The tolerant reader of what a token endpoint answers (RFC 6749 §§5.1, 5.2; DESIGN.md section 3).
+//!
+//! Accepts whatever a token can be read from, wherever the settings say that it stands; refuses what cannot be a token,
+//! and what says that it is not one to be borne (`token_type` `mac`, `pop`, `dpop`, `N_A`). Pure: bytes in, token or
+//! reason out, and no bytes make it panic.
+
+mod body;
+mod lifetime;
+mod refusal;
+
+#[cfg(test)]
+mod tests;
+
+use std::time::{Duration, SystemTime};
+
+use http::HeaderMap;
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
+
+use super::endpoint::Answer;
+use super::settings::{CredentialSettings, ResponseSettings, TokenPlace};
+use crate::secret::Secret;
+use crate::token::TokenError;
+
+pub(super) use body::Body;
+pub(super) use lifetime::jwt_lifetime;
+pub(super) use refusal::{is_known, is_of_refresh_token};
+
+/// A token, and what came with it.
+pub(super) struct TokenResponse {
+    pub(super) access_token: Secret,
+    pub(super) lifetime: Duration,
+    pub(super) refresh_token: Option<RefreshTokenAnswer>,
+}
+
+/// A new refresh token.
+pub(super) struct RefreshTokenAnswer {
+    pub(super) token: Secret,
+    /// `None`: no end that anybody knows of.
+    pub(super) lifetime: Option<Duration>,
+}
+
+/// The body of an answer, by its content type and its looks.
+pub(super) fn body(answer: &Answer) -> Body {
+    Body::parse(answer.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()), &answer.body)
+}
+
+/// Reads an answer to a request that was sent at `now`.
+///
+/// # Errors
+///
+/// It is a refusal, or no token can be found in it.
+pub(super) fn read(
+    answer: &Answer,
+    body: &Body,
+    settings: &CredentialSettings,
+    now: SystemTime,
+) -> Result<TokenResponse, TokenError> {
+    if !answer.status.is_success() || body.says_error() {
+        return Err(refusal::read(answer, body, now));
+    }
+    if !answer.whole {
+        return Err(malformed("it is longer than 1 MiB"));
+    }
+    let places = &settings.response;
+    let access_token = access_token(&answer.headers, body, places).map_err(|missing| match body.at("/errors/0") {
+        Some(_) => refusal::read(answer, body, now),
+        None => missing,
+    })?;
+    refuse_other_types(body)?;
+    Ok(TokenResponse {
+        lifetime: lifetime::of(body, &access_token, places, &settings.lifetime, now),
+        access_token,
+        refresh_token: body.text_at(&places.refresh_token.0).filter(|text| !text.is_empty()).map(|text| {
+            let token = Secret::new(text);
+            RefreshTokenAnswer { lifetime: lifetime::of_refresh_token(body, &token, now), token }
+        }),
+    })
+}
+
+fn access_token(headers: &HeaderMap, body: &Body, places: &ResponseSettings) -> Result<Secret, TokenError> {
+    let token = match &places.access_token {
+        TokenPlace::Header(name) => {
+            let value = headers.get(name).and_then(|value| value.to_str().ok());
+            let value = value.ok_or_else(|| malformed(&format!("it has no readable header field `{name}`")))?;
+            // There the scheme is part of the field, not of the token (RFC 9110 §11.6.2).
+            if *name == AUTHORIZATION { without_scheme(value) } else { value.trim() }
+        }
+        TokenPlace::Body(pointer) if pointer.0.is_empty() => body.whole().ok_or_else(|| malformed(body.what()))?,
+        TokenPlace::Body(pointer) => match body.text_at(&pointer.0) {
+            Some(text) => text,
+            None => return Err(malformed(&format!("no text at `{}` in {}", pointer.0, body.what()))),
+        },
+    };
+    if token.is_empty() {
+        return Err(malformed("the access token is empty"));
+    }
+    if token.len() > MAX_TOKEN {
+        return Err(malformed("the access token is longer than 64 KiB"));
+    }
+    // A header field could hold more (RFC 9110 §5.5), but no token does.
+    if !token.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return Err(malformed("the access token has characters that no token may have"));
+    }
+    Ok(Secret::new(token))
+}
+
+/// No header field longer than this goes through anything.
+const MAX_TOKEN: usize = 64 * 1024;
+
+fn without_scheme(value: &str) -> &str {
+    let value = value.trim();
+    match value.split_at_checked("bearer ".len()) {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer ") => token.trim(),
+        _ => value,
+    }
+}
+
+/// Servers write `bearer`, `Application Access Token` or nothing at all and mean a bearer token. Refused are the names
+/// of schemes in which the bare token is worth nothing.
+fn refuse_other_types(body: &Body) -> Result<(), TokenError> {
+    let Some(given) = body.text_at("/token_type") else { return Ok(()) };
+    match NOT_BORNE.iter().find(|name| given.trim().eq_ignore_ascii_case(name)) {
+        None => Ok(()),
+        Some(name) => Err(malformed(&format!("its token_type is `{name}`, which is no bearer token"))),
+    }
+}
+
+/// MAC and `PoP` drafts of old, RFC 9449, RFC 8693 §2.2.1.
+const NOT_BORNE: [&str; 4] = ["mac", "pop", "dpop", "N_A"];
+
+fn malformed(what: &str) -> TokenError {
+    TokenError::Malformed(what.to_owned())
+}
