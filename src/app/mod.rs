@@ -162,13 +162,18 @@ impl Proxy {
     pub async fn stop(self) {
         self.shared.draining.store(true, Ordering::Release);
         self.listening.stop().await;
+        let world = self.shared.world.load_full();
+        for credential in &world.credentials {
+            // A rotated refresh token must reach its store.
+            credential.tokens.settle().await;
+        }
         let admin = self.admin().take();
         if let Some(admin) = admin {
             drop(admin.stop);
             let _ = tokio::time::timeout(Duration::from_secs(2), admin.task).await;
         }
         self.sweeper.abort();
-        self.shared.world.load().log.flush();
+        world.log.flush();
     }
 
     async fn start_admin(&self, config: &Config) -> Result<Option<Admin>, StartError> {

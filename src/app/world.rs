@@ -79,6 +79,8 @@ impl World {
     pub(super) async fn forget_changed(&self, config: &Config, store: &Arc<dyn TokenStore>) {
         for known in &self.credentials {
             if !config.credentials.iter().any(|credential| known.is(credential)) {
+                // An attempt under way would save what is forgotten here.
+                known.tokens.settle().await;
                 if let Err(error) = store.save(&known.name, None).await {
                     tracing::warn!(credential = known.name, %error, "an old refresh token could not be forgotten");
                 }

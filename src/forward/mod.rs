@@ -32,6 +32,7 @@ use exchange::Exchange;
 use outgoing::{Outgoing, Via};
 pub use target::Target;
 pub use target::TargetMetrics;
+pub use target::rewrite;
 
 use crate::route::RouteTable;
 use crate::route::path;
