@@ -1,5 +1,6 @@
 //! Arguments, and one file a command.
 
+pub mod check;
 pub mod demo;
 mod explain;
 mod healthcheck;
@@ -94,7 +95,7 @@ pub fn main() -> ExitCode {
     let mut out = Output::stdout();
     let code = match command.unwrap_or(Command::Run) {
         Command::Run => run::run(&common),
-        Command::Check => config::check(&common.config, &mut out),
+        Command::Check => check::check(&common.config, &mut out),
         Command::Token(arguments) => token::token(&common, &arguments, &mut out),
         Command::Explain(arguments) => explain::explain(&common, &arguments, &mut out),
         Command::Demo(arguments) => run::demo(&arguments),
