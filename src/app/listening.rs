@@ -50,11 +50,7 @@ struct Step {
 }
 
 impl Listening {
-    pub(super) fn start(
-        settings: &[ListenerSettings],
-        world: &World,
-        metrics: &Metrics,
-    ) -> Result<Self, StartError> {
+    pub(super) fn start(settings: &[ListenerSettings], world: &World, metrics: &Metrics) -> Result<Self, StartError> {
         let listening = Self {
             open: Mutex::default(),
             leaving: Mutex::default(),
@@ -66,11 +62,7 @@ impl Listening {
     }
 
     /// Opens what is to be opened, and makes what is to be served from.
-    pub(super) fn prepare(
-        &self,
-        settings: &[ListenerSettings],
-        world: &World,
-    ) -> Result<Change, StartError> {
+    pub(super) fn prepare(&self, settings: &[ListenerSettings], world: &World) -> Result<Change, StartError> {
         let open = self.open();
         let steps = settings.iter().map(|settings| {
             let known = open.iter().find(|known| known.address == settings.address);

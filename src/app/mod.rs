@@ -93,8 +93,7 @@ impl Proxy {
             started: Instant::now(),
             draining: AtomicBool::new(false),
         });
-        let proxy =
-            Self { shared, listening, admin: Mutex::new(None), sweeper: tokio::spawn(environment.sweep()) };
+        let proxy = Self { shared, listening, admin: Mutex::new(None), sweeper: tokio::spawn(environment.sweep()) };
         let admin = proxy.start_admin(config).await?;
         *proxy.admin() = admin;
         Ok(proxy)
@@ -130,7 +129,7 @@ impl Proxy {
             false => Some(self.start_admin(config).await?),
         };
         // Nothing below can fail.
-        previous.forget_changed(config, &self.shared.store).await;
+        previous.settle_changed(config).await;
         self.listening.commit(change, world.drain, &self.shared.metrics);
         self.shared.world.store(Arc::new(world));
         if let Some(admin) = admin {

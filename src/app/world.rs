@@ -74,16 +74,12 @@ impl World {
         Some(Credential { tokens: Arc::clone(&known.tokens), name: known.name.clone(), ..*known })
     }
 
-    /// Forgets the refresh tokens of credentials that are not what they were: they belong to another client, or to
-    /// another server.
-    pub(super) async fn forget_changed(&self, config: &Config, store: &Arc<dyn TokenStore>) {
+    /// Lets credentials that are not what they were end what they are doing: a refresh token that is being rotated must
+    /// reach its store. Their tokens end with this world.
+    pub(super) async fn settle_changed(&self, config: &Config) {
         for known in &self.credentials {
             if !config.credentials.iter().any(|credential| known.is(credential)) {
-                // An attempt under way would save what is forgotten here.
                 known.tokens.settle().await;
-                if let Err(error) = store.save(&known.name, None).await {
-                    tracing::warn!(credential = known.name, %error, "an old refresh token could not be forgotten");
-                }
             }
         }
     }

@@ -40,9 +40,8 @@ pub(super) fn explain(common: &Common, arguments: &ExplainArguments, out: &mut O
     let matchers = config.routes.iter().enumerate().map(|(index, route)| (route.matcher.clone(), index)).collect();
     let Ok(table) = RouteTable::new(matchers) else { return FAILURE };
     let host = uri.host().unwrap_or("localhost");
-    let Some(route) = table
-        .find(host, uri.path(), &arguments.method, &headers)
-        .and_then(|index| config.routes.get(*index))
+    let Some(route) =
+        table.find(host, uri.path(), &arguments.method, &headers).and_then(|index| config.routes.get(*index))
     else {
         out.line(format!("404: no route matches {} {}", arguments.method, arguments.url));
         return FAILURE;
@@ -89,7 +88,9 @@ fn tell(config: &Config, route: &Route, method: &Method, uri: &Uri, out: &mut Ou
             for inject in &credential.settings.inject {
                 match inject {
                     Inject::Header { name, .. } => out.line(format!("set         {name}: (with the access token)")),
-                    Inject::Query { name } => out.line(format!("set         query parameter {name}=(the access token)")),
+                    Inject::Query { name } => {
+                        out.line(format!("set         query parameter {name}=(the access token)"))
+                    }
                 }
             }
         }

@@ -18,8 +18,8 @@ use tokio::sync::Semaphore;
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
-pub use bound::{BindError, Bound};
 use bound::Accepted;
+pub use bound::{BindError, Bound};
 use connection::Current;
 use registry::{Command, Registry};
 use settings::{ListenerSettings, ListenerTimeouts};

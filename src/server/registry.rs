@@ -62,8 +62,7 @@ pub(super) struct Entry {
 
 impl Registry {
     pub(super) fn enter(self: &Arc<Self>, handle: Arc<Handle>, timeouts: ListenerTimeouts) -> Entry {
-        let life =
-            Arc::new(Life { command: AtomicU8::new(0), waker: OnceLock::new(), handle, timeouts });
+        let life = Arc::new(Life { command: AtomicU8::new(0), waker: OnceLock::new(), handle, timeouts });
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let mut open = self.lock();
         open.insert(number, Arc::clone(&life));

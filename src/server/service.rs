@@ -37,7 +37,10 @@ impl Requests {
     }
 
     /// Answers one of them.
-    pub(super) async fn serve(self: Arc<Self>, request: Request<Incoming>) -> Result<Response<WatchedBody>, Infallible> {
+    pub(super) async fn serve(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+    ) -> Result<Response<WatchedBody>, Infallible> {
         let ordinal = self.handle.request_started();
         let mut watched = WatchedBody { body: None, handle: Arc::clone(&self.handle) };
         // hyper puts its half of an upgrade there, and nothing else.

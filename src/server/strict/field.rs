@@ -92,7 +92,8 @@ fn is_control(byte: u8) -> bool {
 /// sends it, or from where (R10).
 #[cold]
 fn shadows(name: &[u8]) -> bool {
-    let with_hyphens: Vec<u8> = name.iter().map(|byte| if *byte == b'_' { b'-' } else { byte.to_ascii_lowercase() }).collect();
+    let with_hyphens: Vec<u8> =
+        name.iter().map(|byte| if *byte == b'_' { b'-' } else { byte.to_ascii_lowercase() }).collect();
     with_hyphens.starts_with(b"x-forwarded-")
         || with_hyphens.starts_with(b"proxy-")
         || SHADOWED.iter().any(|shadowed| with_hyphens == shadowed.as_bytes())

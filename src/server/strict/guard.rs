@@ -195,7 +195,12 @@ impl<S: AsyncRead + Unpin> Guard<S> {
     }
 
     /// Reads and throws away, so that the downstream can finish sending and then read our answer.
-    fn poll_discarded(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>, discarded: usize) -> Poll<io::Result<()>> {
+    fn poll_discarded(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+        discarded: usize,
+    ) -> Poll<io::Result<()>> {
         if discarded >= DISCARDED_MAX {
             return Poll::Pending;
         }
@@ -232,7 +237,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guard<S> {
                     Seen::Nothing => {}
                 },
                 Mode::Refused(discarded) => ready!(this.poll_discarded(cx, buf, discarded))?,
-                Mode::Broken(violation) => return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, violation))),
+                Mode::Broken(violation) => {
+                    return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, violation)));
+                }
                 Mode::Tunnel => return Pin::new(&mut this.io).poll_read(cx, buf),
             }
         }

@@ -9,9 +9,9 @@ use std::net::Ipv6Addr;
 pub(super) fn is_host(text: &[u8]) -> bool {
     if let [b'[', rest @ ..] = text {
         let mut parts = rest.splitn(2, |byte| *byte == b']');
-        let is_address = parts.next().is_some_and(|inner| {
-            std::str::from_utf8(inner).is_ok_and(|inner| inner.parse::<Ipv6Addr>().is_ok())
-        });
+        let is_address = parts
+            .next()
+            .is_some_and(|inner| std::str::from_utf8(inner).is_ok_and(|inner| inner.parse::<Ipv6Addr>().is_ok()));
         return is_address
             && match parts.next() {
                 Some([]) => true,
@@ -34,10 +34,10 @@ pub(super) fn is_host(text: &[u8]) -> bool {
 /// A port may be empty (RFC 3986 §3.2.3).
 fn is_port(text: &[u8]) -> bool {
     text.len() <= 5
-        && text.iter().try_fold(0_u32, |port, digit| {
-            digit.is_ascii_digit().then(|| port * 10 + u32::from(digit - b'0'))
-        })
-        .is_some_and(|port| port <= u32::from(u16::MAX))
+        && text
+            .iter()
+            .try_fold(0_u32, |port, digit| digit.is_ascii_digit().then(|| port * 10 + u32::from(digit - b'0')))
+            .is_some_and(|port| port <= u32::from(u16::MAX))
 }
 
 /// RFC 1035 §2.3.4.

@@ -62,7 +62,10 @@ fn check_version(version: &[u8]) -> Result<Version, Violation> {
 /// `http://authority/path?query`, as a client sends it that takes us for its proxy (RFC 9112 §3.2.2).
 fn check_absolute(target: &[u8]) -> Result<(), Violation> {
     let has_scheme = |scheme: &[u8]| {
-        target.split_at_checked(scheme.len()).filter(|(start, _)| start.eq_ignore_ascii_case(scheme)).map(|(_, rest)| rest)
+        target
+            .split_at_checked(scheme.len())
+            .filter(|(start, _)| start.eq_ignore_ascii_case(scheme))
+            .map(|(_, rest)| rest)
     };
     let rest = has_scheme(b"http://")
         .or_else(|| has_scheme(b"https://"))
