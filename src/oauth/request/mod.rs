@@ -15,7 +15,7 @@ use super::settings::ParamValue;
 use crate::secret::{Secret, SecretError};
 
 pub(super) use compose::{compose, own_url};
-pub(super) use encode::HttpRequest;
+pub(super) use encode::{HttpRequest, OUR_NAME};
 pub(super) use inputs::Inputs;
 
 /// Which request of a credential this is.
