@@ -9,6 +9,13 @@ mod origin;
 
 pub use decide::{Denied, Peer, decide};
 
+/// Whether `host`, port and all, is a name that every host has for itself: `localhost`, what is below it, loopback
+/// addresses.
+#[must_use]
+pub fn is_own_host(host: &str) -> bool {
+    host::name_of(host).is_some_and(host::is_own)
+}
+
 /// The rules of one listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccessSettings {

@@ -1,9 +1,35 @@
 //! The file: read, `${…}` replaced, every mistake found with its place, parsed into the rooms' settings.
 //!
-//! The one room that reads the environment and names `serde_yaml`.
+//! The one room that reads the environment and names `serde_yaml`. On the way from text to [`Config`]:
+//!
+//! | file | |
+//! |---|---|
+//! | `yaml`, `node` | text → a tree with positions |
+//! | `substitute` | `${…}` |
+//! | `read/` | what a value can be; how a section is written down |
+//! | `document`, `listener`, `credential/`, `route/`, `upstream` | each section: as written, and what it becomes |
 
+mod credential;
+mod document;
+mod listener;
+mod node;
+mod read;
+mod route;
+mod substitute;
+#[cfg(test)]
+mod tests;
+mod upstream;
+mod yaml;
+
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::io::Read as _;
 use std::path::Path;
 use std::time::Duration;
+
+use read::Reader;
+use zeroize::Zeroizing;
 
 use crate::admin::AdminSettings;
 use crate::forward::settings::TargetSettings;
@@ -81,6 +107,100 @@ pub struct ConfigError {
 /// # Errors
 ///
 /// It cannot be read, or anything in it is wrong.
-pub fn load(_path: &Path) -> Result<Config, ConfigError> {
-    todo!()
+pub fn load(path: &Path) -> Result<Config, ConfigError> {
+    let text = read_file(path).map_err(|problem| ConfigError::new(path, vec![problem]))?;
+    parse(&text, path, &|name| std::env::var(name).ok())
+}
+
+/// Parses the text of a file. Relative paths in it are relative to the directory of `file`; `environment` gives the
+/// values of `${NAME}`.
+///
+/// # Errors
+///
+/// Anything in it is wrong. All mistakes that can be told are told at once, at most a hundred.
+pub fn parse(text: &str, file: &Path, environment: &dyn Fn(&str) -> Option<String>) -> Result<Config, ConfigError> {
+    let failed = |problems| Err(ConfigError::new(file, problems));
+    if text.len() > MAX_FILE {
+        return failed(vec![whole_file(TOO_LARGE)]);
+    }
+    let (mut root, problems) = match yaml::parse(text) {
+        Ok((Some(root), problems)) => (root, problems),
+        Ok((None, _)) => return failed(vec![whole_file("the file is empty; it needs `listeners` and `routes`")]),
+        Err(problem) => return failed(vec![problem]),
+    };
+    let mut reader = Reader::new(file.parent().unwrap_or(Path::new("")), problems);
+    substitute::substitute(&mut root, environment, &mut reader);
+    let config = document::config(&root, &mut reader);
+    match (reader.finish(), config) {
+        ((problems, warnings), Some(config)) if problems.is_empty() => Ok(Config { warnings, ..config }),
+        ((problems, _), _) => failed(problems),
+    }
+}
+
+/// Ten thousand routes with ten keys each are 4 MiB.
+const MAX_FILE: usize = 16 * 1024 * 1024;
+
+const TOO_LARGE: &str = "the file is larger than 16 MiB";
+
+fn read_file(path: &Path) -> Result<Zeroizing<String>, Problem> {
+    let mut bytes = Zeroizing::new(Vec::new());
+    let limit = u64::try_from(MAX_FILE).unwrap_or(u64::MAX).saturating_add(1);
+    let read = File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes));
+    match read {
+        Ok(length) if length > MAX_FILE => return Err(whole_file(TOO_LARGE)),
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(whole_file("there is no such file; name one with `--config FILE`"));
+        }
+        Err(error) => return Err(whole_file(format!("cannot be read: {error}"))),
+    }
+    let text = std::str::from_utf8(&bytes).map_err(|error| {
+        let before = bytes.get(..error.valid_up_to()).unwrap_or_default();
+        let line = before.iter().filter(|byte| **byte == b'\n').count().saturating_add(1);
+        Problem { line, column: 1, message: "the file must be UTF-8; this line is not".to_owned() }
+    })?;
+    Ok(Zeroizing::new(text.to_owned()))
+}
+
+fn whole_file(message: impl Into<String>) -> Problem {
+    Problem { line: 0, column: 1, message: message.into() }
+}
+
+/// Nobody reads on after so many.
+const MAX_PROBLEMS: usize = 100;
+
+impl ConfigError {
+    fn new(file: &Path, mut problems: Vec<Problem>) -> Self {
+        let more = problems.len().saturating_sub(MAX_PROBLEMS);
+        problems.truncate(MAX_PROBLEMS);
+        if let Some(last) = problems.last_mut().filter(|_| more > 0) {
+            last.message.push_str(&format!(" (and {more} more mistakes)"));
+        }
+        Self { file: file.display().to_string(), problems }
+    }
+}
+
+/// A line for each mistake: `proxy.yaml:12:7: message`.
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, problem) in self.problems.iter().enumerate() {
+            if index > 0 {
+                f.write_str("\n")?;
+            }
+            write!(f, "{}{problem}", self.file)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// To be written right behind the name of the file: `:12:7: message`, or `: message` if it concerns the whole file.
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.line {
+            0 => write!(f, ": {}", self.message),
+            line => write!(f, ":{line}:{}: {}", self.column, self.message),
+        }
+    }
 }

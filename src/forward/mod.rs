@@ -31,6 +31,8 @@ pub use error::ForwardError;
 use exchange::Exchange;
 use outgoing::{Outgoing, Via};
 pub use target::Target;
+pub use target::TargetMetrics;
+pub use target::rewrite;
 
 use crate::route::RouteTable;
 use crate::route::path;
@@ -98,6 +100,12 @@ impl Forwarder {
     /// Answers a request that may not be forwarded.
     pub fn refuse(&self, head: &Parts, downstream: &Downstream, error: &ForwardError) -> Response<ResponseBody> {
         answer::refuse(error, Exchange::of_head(head, downstream.peer, &self.log))
+    }
+
+    /// Answers a request whose head was not acceptable, and of which therefore nothing is known.
+    pub fn refuse_unread(&self, downstream: &Downstream, error: &ForwardError) -> Response<ResponseBody> {
+        let (head, ()) = Request::new(()).into_parts();
+        answer::refuse(error, Exchange::of_head(&head, downstream.peer, &self.log))
     }
 
     async fn forward(

@@ -95,6 +95,12 @@ impl Target {
     }
 }
 
+/// The request target that a route's settings make of `received`, for an upstream whose URL has this path.
+#[must_use]
+pub fn rewrite(settings: &TargetSettings, upstream_path: &str, received: &Uri) -> Option<Uri> {
+    Rewrite::new(settings, upstream_path).apply(received)
+}
+
 impl Rewrite {
     fn new(settings: &TargetSettings, upstream_path: &str) -> Self {
         let base = upstream_path.strip_suffix('/').unwrap_or(upstream_path);

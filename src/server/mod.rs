@@ -1,3 +1,187 @@
 //! Sockets: accept, TLS, strict reading of request heads, drain. Knows nothing of how many of it run.
 
+mod admit;
+mod bound;
+mod connection;
+mod registry;
+mod service;
 pub mod settings;
+pub mod strict;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::Semaphore;
+use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
+
+pub use bound::{BindError, Bound};
+use bound::Accepted;
+use connection::Current;
+use registry::{Command, Registry};
+use settings::{ListenerSettings, ListenerTimeouts};
+
+use crate::access::AccessSettings;
+use crate::forward::Forwarder;
+use crate::telemetry::ListenerMetrics;
+
+/// What a listener serves from. A reload makes a new one; requests under way end with the one they began with.
+pub struct Serving {
+    forwarder: Arc<Forwarder>,
+    access: AccessSettings,
+    tls: Option<Arc<rustls::ServerConfig>>,
+    timeouts: ListenerTimeouts,
+    limits: strict::Limits,
+    /// One permit a connection; `limits.connections` of them.
+    permits: Arc<Semaphore>,
+    connections: usize,
+}
+
+impl Serving {
+    /// What `settings` say, with these routes. `previous`: what the listener serves from now; open connections count
+    /// on as long as their limit stays.
+    #[must_use]
+    pub fn new(
+        settings: &ListenerSettings,
+        tls: Option<Arc<rustls::ServerConfig>>,
+        forwarder: Arc<Forwarder>,
+        previous: Option<&Self>,
+    ) -> Self {
+        let connections = settings.limits.connections;
+        let permits = match previous {
+            Some(previous) if previous.connections == connections => Arc::clone(&previous.permits),
+            _ => Arc::new(Semaphore::new(connections.min(Semaphore::MAX_PERMITS))),
+        };
+        Self {
+            forwarder,
+            access: settings.access.clone(),
+            tls,
+            timeouts: settings.timeouts,
+            limits: strict::Limits::from(&settings.limits),
+            permits,
+            connections,
+        }
+    }
+}
+
+/// A listener that serves.
+pub struct Listener {
+    bound: Bound,
+    current: Current,
+    registry: Arc<Registry>,
+    metrics: Arc<ListenerMetrics>,
+}
+
+/// How a listener is told to stop: when the value becomes `true`, or its sender is dropped.
+pub type Stop = watch::Receiver<bool>;
+
+impl Listener {
+    /// A listener on this socket.
+    #[must_use]
+    pub fn new(bound: Bound, serving: Serving, metrics: Arc<ListenerMetrics>) -> Self {
+        Self { bound, current: Arc::new(ArcSwap::from_pointee(serving)), registry: Arc::default(), metrics }
+    }
+
+    /// The socket.
+    #[must_use]
+    pub fn bound(&self) -> &Bound {
+        &self.bound
+    }
+
+    /// What it serves from now.
+    #[must_use]
+    pub fn serving(&self) -> Arc<Serving> {
+        self.current.load_full()
+    }
+
+    /// What it serves from, from the next request on.
+    pub fn replace(&self, serving: Serving) {
+        self.current.store(Arc::new(serving));
+    }
+
+    /// Accepts and serves until told to stop. Then idle connections are closed at once, requests under way have `drain`
+    /// to end, and what is left is cut off.
+    pub async fn serve(self: Arc<Self>, mut stop: Stop, drain: impl Fn() -> Duration) {
+        tokio::select! {
+            () = self.accept() => {}
+            () = self.sweep() => {}
+            _ = stop.wait_for(|stop| *stop) => {}
+        }
+        self.registry.tell(Command::Finish);
+        let swept = async {
+            tokio::select! {
+                () = self.registry.emptied() => {}
+                () = self.sweep() => {}
+            }
+        };
+        if tokio::time::timeout(drain(), swept).await.is_err() {
+            tracing::warn!(listener = %self.bound.address(), "shutdown.drain has passed: cutting off what is left");
+            self.registry.tell(Command::Cut);
+            // Cutting off takes one poll of each; a connection inside a handshake ends with the runtime.
+            let _ = tokio::time::timeout(Duration::from_secs(1), self.registry.emptied()).await;
+        }
+    }
+
+    async fn accept(&self) {
+        loop {
+            let serving = self.current.load_full();
+            // Beyond the limit, connections wait in the kernel's accept queue.
+            let Ok(permit) = Arc::clone(&serving.permits).acquire_owned().await else { return };
+            let accepted = match self.bound.accept().await {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    self.accept_failed(&error).await;
+                    continue;
+                }
+            };
+            let (current, registry) = (Arc::clone(&self.current), Arc::clone(&self.registry));
+            let open = self.metrics.accepted();
+            // Owned by the registry, which ends it at the latest when the drain has passed.
+            tokio::spawn(async move {
+                match accepted {
+                    Accepted::Tcp(stream, peer) => handshake(stream, Some(peer), current, &registry).await,
+                    Accepted::Unix(stream) => handshake(stream, None, current, &registry).await,
+                }
+                drop((permit, open));
+            });
+        }
+    }
+
+    /// A connection that died in the queue is nothing; having no descriptors left is worth a pause.
+    async fn accept_failed(&self, error: &std::io::Error) {
+        use std::io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
+        if matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted) {
+            return;
+        }
+        tracing::warn!(listener = %self.bound.address(), %error, "cannot accept connections");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+
+    async fn sweep(&self) {
+        loop {
+            tokio::time::sleep(registry::sweep_interval(self.current.load().timeouts)).await;
+            self.registry.sweep();
+        }
+    }
+}
+
+async fn handshake<S>(stream: S, peer: Option<IpAddr>, current: Current, registry: &Arc<Registry>)
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let serving = current.load_full();
+    let Some(config) = serving.tls.clone() else {
+        drop(serving);
+        return connection::serve(stream, peer, current, registry).await;
+    };
+    let limit = serving.timeouts.tls_handshake;
+    drop(serving);
+    match tokio::time::timeout(limit, TlsAcceptor::from(config).accept(stream)).await {
+        Ok(Ok(stream)) => connection::serve(stream, peer, current, registry).await,
+        Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
+        Err(_elapsed) => tracing::debug!("a TLS handshake took longer than timeouts.tls_handshake"),
+    }
+}

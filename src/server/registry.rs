@@ -11,13 +11,15 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::settings::ListenerTimeouts;
-use super::strict::{Connection as Watched, Phase};
+use super::strict::{Handle, Waiting};
 
 /// The connections of one listener.
 #[derive(Default)]
 pub(super) struct Registry {
     open: Mutex<HashMap<u64, Arc<Life>>>,
     next: AtomicU64,
+    /// What every connection has been told; one that enters late is told too.
+    told: AtomicU8,
     /// Rung when the last one has gone.
     empty: Notify,
 }
@@ -26,7 +28,7 @@ pub(super) struct Registry {
 pub(super) struct Life {
     command: AtomicU8,
     waker: OnceLock<Waker>,
-    watched: Arc<Watched>,
+    handle: Arc<Handle>,
     timeouts: ListenerTimeouts,
 }
 
@@ -41,6 +43,16 @@ pub(super) enum Command {
     Cut,
 }
 
+impl Command {
+    fn number(self) -> u8 {
+        match self {
+            Self::Serve => 0,
+            Self::Finish => 1,
+            Self::Cut => 2,
+        }
+    }
+}
+
 /// A connection's place in the registry, given back on drop.
 pub(super) struct Entry {
     registry: Arc<Registry>,
@@ -49,17 +61,22 @@ pub(super) struct Entry {
 }
 
 impl Registry {
-    pub(super) fn enter(self: &Arc<Self>, watched: Arc<Watched>, timeouts: ListenerTimeouts) -> Entry {
+    pub(super) fn enter(self: &Arc<Self>, handle: Arc<Handle>, timeouts: ListenerTimeouts) -> Entry {
         let life =
-            Arc::new(Life { command: AtomicU8::new(0), waker: OnceLock::new(), watched, timeouts });
+            Arc::new(Life { command: AtomicU8::new(0), waker: OnceLock::new(), handle, timeouts });
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        self.lock().insert(number, Arc::clone(&life));
+        let mut open = self.lock();
+        open.insert(number, Arc::clone(&life));
+        life.command.store(self.told.load(Ordering::Acquire), Ordering::Release);
+        drop(open);
         Entry { registry: Arc::clone(self), number, life }
     }
 
     /// Tells all connections.
     pub(super) fn tell(&self, command: Command) {
-        for life in self.lock().values() {
+        let open = self.lock();
+        self.told.fetch_max(command.number(), Ordering::AcqRel);
+        for life in open.values() {
             life.tell(command);
         }
     }
@@ -111,26 +128,22 @@ impl Life {
     }
 
     fn tell(&self, command: Command) {
-        let number = match command {
-            Command::Serve => 0,
-            Command::Finish => 1,
-            Command::Cut => 2,
-        };
         // Cutting off is never taken back.
-        self.command.fetch_max(number, Ordering::AcqRel);
+        self.command.fetch_max(command.number(), Ordering::AcqRel);
         if let Some(waker) = self.waker.get() {
             waker.wake_by_ref();
         }
     }
 
     fn is_overdue(&self) -> bool {
-        let (phase, since) = self.watched.phase();
-        let limit = match phase {
-            Phase::Fresh | Phase::Head => self.timeouts.request_head,
-            Phase::Idle => self.timeouts.idle,
-            Phase::Busy => return false,
+        let (since, limit) = match self.handle.waiting() {
+            Waiting::No => return false,
+            Waiting::ForHead { since } => (since, self.timeouts.request_head),
+            // A connection that has not said a word yet is held to the time of a head (R56).
+            Waiting::ForRequest { since } if self.handle.is_fresh() => (since, self.timeouts.request_head),
+            Waiting::ForRequest { since } => (since, self.timeouts.idle),
         };
-        since >= limit
+        since.elapsed() >= limit
     }
 }
 

@@ -47,6 +47,10 @@ pub enum TokenError {
     /// The token endpoint is not known: discovery failed or its answer cannot be used.
     #[error("the issuer's metadata cannot be used: {0}")]
     Discovery(String),
+    /// The upstream refuses one token after the other: a new one is not asked for each time. Says nothing of the
+    /// authorization server.
+    #[error("the upstream refuses tokens faster than they may be renewed")]
+    RenewedTooOften,
 }
 
 impl TokenError {
@@ -61,7 +65,8 @@ impl TokenError {
             | Self::Malformed(_)
             | Self::Secret(_)
             | Self::Store(_)
-            | Self::Discovery(_) => true,
+            | Self::Discovery(_)
+            | Self::RenewedTooOften => true,
         }
     }
 
@@ -77,6 +82,7 @@ impl TokenError {
             Self::Secret(_) => "secret_unreadable",
             Self::Store(_) => "token_store",
             Self::Discovery(_) => "discovery_failed",
+            Self::RenewedTooOften => "renewed_too_often",
         }
     }
 
@@ -85,13 +91,16 @@ impl TokenError {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Unavailable { retry_after, .. } => *retry_after,
-            _ => None,
+            Self::Refused { .. }
+            | Self::Unreachable(_)
+            | Self::TimedOut
+            | Self::Malformed(_)
+            | Self::Secret(_)
+            | Self::Store(_)
+            | Self::Discovery(_)
+            | Self::RenewedTooOften => None,
         }
     }
-}
-
-fn in_parentheses(text: &Option<String>) -> String {
-    text.as_ref().map(|text| format!(" ({text})")).unwrap_or_default()
 }
 
 /// What a caller gets who wanted a token: why there is none, and when asking again makes sense.
@@ -102,4 +111,36 @@ pub struct Failure {
     pub error: Arc<TokenError>,
     /// Until the next attempt will be made; never zero.
     pub retry_after: Duration,
+}
+
+fn in_parentheses(text: &Option<String>) -> String {
+    text.as_ref().map(|text| format!(" ({text})")).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_refusal_needs_a_person() {
+        let refused = TokenError::Refused { code: "invalid_grant".to_owned(), description: None };
+        assert!(!refused.is_transient());
+        assert_eq!(refused.code(), "invalid_grant");
+        let away =
+            TokenError::Unavailable { status: 503, description: None, retry_after: Some(Duration::from_secs(7)) };
+        assert!(away.is_transient());
+        assert_eq!((away.code(), away.retry_after()), ("unavailable", Some(Duration::from_secs(7))));
+        assert!(TokenError::TimedOut.is_transient() && TokenError::TimedOut.retry_after().is_none());
+    }
+
+    #[test]
+    fn a_description_is_for_the_log() {
+        let refused =
+            TokenError::Refused { code: "invalid_client".to_owned(), description: Some("no such client".to_owned()) };
+        assert_eq!(
+            refused.to_string(),
+            "the authorization server refused the request: invalid_client (no such client)"
+        );
+        assert_eq!(refused.code(), "invalid_client");
+    }
 }

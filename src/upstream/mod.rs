@@ -163,7 +163,8 @@ where
 }
 
 /// `Host` as the URL says it: the port only when it is not the scheme's own (RFC 9110 §7.2).
-fn host_header(settings: &UpstreamSettings) -> HeaderValue {
+#[must_use]
+pub fn host_header(settings: &UpstreamSettings) -> HeaderValue {
     let host = match settings.host.contains(':') {
         true => format!("[{}]", settings.host),
         false => settings.host.clone(),

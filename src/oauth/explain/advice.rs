@@ -29,7 +29,7 @@ pub(super) fn on(error: &TokenError, settings: &CredentialSettings) -> Option<&'
             Some("compare the members received with response.access_token, which says where the token stands")
         }
         TokenError::Discovery(_) => Some(ON_ISSUER),
-        TokenError::Secret(_) | TokenError::Store(_) => None,
+        TokenError::Secret(_) | TokenError::Store(_) | TokenError::RenewedTooOften => None,
     }
 }
 

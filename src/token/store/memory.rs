@@ -27,3 +27,19 @@ impl TokenStore for MemoryStore {
         Box::pin(std::future::ready(Ok(())))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::contract;
+    use super::*;
+
+    #[tokio::test]
+    async fn it_keeps_the_contract() {
+        contract::holds(&MemoryStore::default()).await;
+    }
+
+    #[tokio::test]
+    async fn many_may_use_it_at_once() {
+        contract::holds_for_many(std::sync::Arc::new(MemoryStore::default())).await;
+    }
+}

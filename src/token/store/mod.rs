@@ -1,10 +1,15 @@
 //! What survives: refresh tokens, by credential. `memory` for now; a file and Redis fit behind the same trait.
+//!
+//! Only refresh tokens: an access token is cheap to get anew, and one less secret on a disk. A store passes
+//! `contract`, whatever it is made of.
 
 use std::future::Future;
 use std::pin::Pin;
 
 use crate::secret::Secret;
 
+#[cfg(test)]
+mod contract;
 mod memory;
 
 pub use memory::MemoryStore;

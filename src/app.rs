@@ -1,1 +1,0 @@
-//! Puts the rooms together and keeps them running.

@@ -1,0 +1,226 @@
+//! Puts the rooms together and keeps them running: start, reload, stop.
+//!
+//! A [`Proxy`] runs on the runtime it is started on; nothing below this room knows whether there are several of them.
+
+mod error;
+mod listening;
+mod world;
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+pub use error::StartError;
+use listening::Listening;
+use world::World;
+
+use crate::admin::{self, RouteStatus, Snapshot};
+use crate::config::Config;
+use crate::telemetry::AccessLog;
+use crate::telemetry::Metrics;
+use crate::token::Moment;
+use crate::token::store::{MemoryStore, TokenStore};
+use crate::upstream::Environment;
+
+/// A proxy that runs.
+pub struct Proxy {
+    shared: Arc<Shared>,
+    listening: Listening,
+    admin: Mutex<Option<Admin>>,
+    sweeper: JoinHandle<()>,
+}
+
+/// What outlives a reload.
+struct Shared {
+    world: ArcSwap<World>,
+    metrics: Arc<Metrics>,
+    store: Arc<dyn TokenStore>,
+    environment: Environment,
+    /// Our name in `Via`: no other proxy has it, another of ours included.
+    pseudonym: String,
+    started: Instant,
+    draining: AtomicBool,
+}
+
+struct Admin {
+    configured: SocketAddr,
+    address: SocketAddr,
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+impl Proxy {
+    /// Starts what `config` describes. Nothing runs if any part of it cannot.
+    ///
+    /// # Errors
+    ///
+    /// A socket cannot be opened, or a file of TLS or of the access log cannot be used.
+    pub async fn start(config: &Config) -> Result<Self, StartError> {
+        let metrics = Arc::new(Metrics::default());
+        let log = AccessLog::open(&config.log, &metrics).map_err(StartError::AccessLog)?;
+        Self::start_with(config, metrics, log).await
+    }
+
+    /// As [`Proxy::start`], with a log of the caller's own.
+    ///
+    /// # Errors
+    ///
+    /// As [`Proxy::start`].
+    pub async fn start_with(config: &Config, metrics: Arc<Metrics>, log: AccessLog) -> Result<Self, StartError> {
+        let store: Arc<dyn TokenStore> = Arc::new(MemoryStore::default());
+        let environment = Environment::new();
+        let pseudonym = pseudonym();
+        let parts = world::Parts {
+            metrics: &metrics,
+            store: &store,
+            environment: &environment,
+            pseudonym: &pseudonym,
+            log: &log,
+        };
+        let world = World::new(config, &parts, None)?;
+        let listening = Listening::start(&config.listeners, &world, &metrics)?;
+        let shared = Arc::new(Shared {
+            world: ArcSwap::from_pointee(world),
+            metrics,
+            store,
+            environment: environment.clone(),
+            pseudonym,
+            started: Instant::now(),
+            draining: AtomicBool::new(false),
+        });
+        let proxy =
+            Self { shared, listening, admin: Mutex::new(None), sweeper: tokio::spawn(environment.sweep()) };
+        let admin = proxy.start_admin(config).await?;
+        *proxy.admin() = admin;
+        Ok(proxy)
+    }
+
+    /// Serves from another configuration from the next request on. All or nothing: when any part of it cannot be, the
+    /// running one stays. Tokens of credentials that did not change are kept, requests under way end as they began.
+    ///
+    /// # Errors
+    ///
+    /// As [`Proxy::start`].
+    pub async fn reload(&self, config: &Config) -> Result<(), StartError> {
+        let previous = self.shared.world.load_full();
+        let log = match previous.log_settings == config.log {
+            true => {
+                previous.log.reopen();
+                previous.log.clone()
+            }
+            false => AccessLog::open(&config.log, &self.shared.metrics).map_err(StartError::AccessLog)?,
+        };
+        let parts = world::Parts {
+            metrics: &self.shared.metrics,
+            store: &self.shared.store,
+            environment: &self.shared.environment,
+            pseudonym: &self.shared.pseudonym,
+            log: &log,
+        };
+        let world = World::new(config, &parts, Some(&previous))?;
+        let change = self.listening.prepare(&config.listeners, &world)?;
+        let same_admin = self.admin().as_ref().map(|admin| admin.configured) == config.admin.map(|admin| admin.address);
+        let admin = match same_admin {
+            true => None,
+            false => Some(self.start_admin(config).await?),
+        };
+        // Nothing below can fail.
+        previous.forget_changed(config, &self.shared.store).await;
+        self.listening.commit(change, world.drain, &self.shared.metrics);
+        self.shared.world.store(Arc::new(world));
+        if let Some(admin) = admin {
+            let old = std::mem::replace(&mut *self.admin(), admin);
+            drop(old.map(|old| old.stop));
+        }
+        Ok(())
+    }
+
+    /// Where it listens, in the order of the file; Unix sockets left out.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.listening.addresses()
+    }
+
+    /// Where the admin listener is.
+    #[must_use]
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin().as_ref().map(|admin| admin.address)
+    }
+
+    /// The figures.
+    #[must_use]
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.shared.metrics
+    }
+
+    /// Takes no new connections, lets requests under way end within `shutdown.drain`, cuts off the rest.
+    pub async fn stop(self) {
+        self.shared.draining.store(true, Ordering::Release);
+        self.listening.stop().await;
+        let world = self.shared.world.load_full();
+        for credential in &world.credentials {
+            // A rotated refresh token must reach its store.
+            credential.tokens.settle().await;
+        }
+        let admin = self.admin().take();
+        if let Some(admin) = admin {
+            drop(admin.stop);
+            let _ = tokio::time::timeout(Duration::from_secs(2), admin.task).await;
+        }
+        self.sweeper.abort();
+        world.log.flush();
+    }
+
+    async fn start_admin(&self, config: &Config) -> Result<Option<Admin>, StartError> {
+        let Some(settings) = config.admin else { return Ok(None) };
+        let configured = settings.address;
+        let failed = |source| StartError::Admin { address: configured, source };
+        let listener = tokio::net::TcpListener::bind(configured).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        let shared = Arc::clone(&self.shared);
+        let (stop, mut stopped) = watch::channel(false);
+        let ended = async move {
+            // A dropped sender says the same.
+            let _ = stopped.wait_for(|stop| *stop).await;
+        };
+        let task = tokio::spawn(admin::serve(listener, Arc::new(move || shared.snapshot()), ended));
+        Ok(Some(Admin { configured, address, stop, task }))
+    }
+
+    fn admin(&self) -> MutexGuard<'_, Option<Admin>> {
+        self.admin.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Shared {
+    fn snapshot(&self) -> Snapshot {
+        let world = self.world.load();
+        let now = Moment::now();
+        let routes = world.forwarder.routes().iter().map(|(_, target)| RouteStatus {
+            name: target.name().to_owned(),
+            upstream: target.upstream().host().to_str().unwrap_or_default().to_owned(),
+            credential: target.tokens().map(|tokens| tokens.status(now).name),
+        });
+        Snapshot {
+            uptime: self.started.elapsed(),
+            draining: self.draining.load(Ordering::Acquire),
+            credentials: world.credentials.iter().map(|credential| credential.tokens.status(now)).collect(),
+            routes: routes.collect(),
+            metrics: Arc::clone(&self.metrics),
+        }
+    }
+}
+
+/// A name that no other process has.
+fn pseudonym() -> String {
+    let mut random = [0; 6];
+    // Without randomness the process id has to do; the name is no secret.
+    let _ = aws_lc_rs::rand::fill(&mut random);
+    let tail: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("bearer-proxy-{tail}")
+}

@@ -1,0 +1,117 @@
+//! What a configuration becomes: routes with their upstreams, credentials with their tokens.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::StartError;
+use crate::config::{self, Config};
+use crate::forward::{Forwarder, Target, TargetMetrics};
+use crate::oauth::OAuthClient;
+use crate::route::RouteTable;
+use crate::telemetry::AccessLog;
+use crate::telemetry::Metrics;
+use crate::telemetry::settings::LogSettings;
+use crate::token::store::TokenStore;
+use crate::token::{CacheSettings, TokenCache};
+use crate::upstream::{Environment, OnOpen, Upstream};
+
+/// One configuration, running.
+pub(super) struct World {
+    pub(super) forwarder: Arc<Forwarder>,
+    pub(super) credentials: Vec<Credential>,
+    pub(super) log: AccessLog,
+    pub(super) log_settings: LogSettings,
+    pub(super) drain: Duration,
+}
+
+/// A credential and its tokens.
+pub(super) struct Credential {
+    name: String,
+    fingerprint: u64,
+    pub(super) tokens: Arc<TokenCache>,
+}
+
+/// What a world is made with, and what it does not own.
+pub(super) struct Parts<'a> {
+    pub(super) metrics: &'a Metrics,
+    pub(super) store: &'a Arc<dyn TokenStore>,
+    pub(super) environment: &'a Environment,
+    pub(super) pseudonym: &'a str,
+    pub(super) log: &'a AccessLog,
+}
+
+impl World {
+    /// Makes everything anew, but for the tokens of credentials that are what they were in `previous`.
+    pub(super) fn new(config: &Config, parts: &Parts<'_>, previous: Option<&Self>) -> Result<Self, StartError> {
+        let credentials = config
+            .credentials
+            .iter()
+            .map(|credential| match previous.and_then(|previous| previous.find(credential)) {
+                Some(known) => Ok(known),
+                None => Credential::new(credential, parts.store),
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        let routes = config
+            .routes
+            .iter()
+            .map(|route| Ok((route.matcher.clone(), Arc::new(target(route, &credentials, parts)?))))
+            .collect::<Result<Vec<_>, StartError>>()?;
+        let routes = RouteTable::new(routes).map_err(|conflicts| {
+            let first = conflicts.first().copied();
+            first.map_or(StartError::Conflict(0, 0), |pair| StartError::Conflict(pair.first, pair.second))
+        })?;
+        Ok(Self {
+            forwarder: Arc::new(Forwarder::new(routes, parts.pseudonym, parts.log.clone())),
+            credentials,
+            log: parts.log.clone(),
+            log_settings: config.log.clone(),
+            drain: config.drain,
+        })
+    }
+
+    fn find(&self, credential: &config::Credential) -> Option<Credential> {
+        let known = self.credentials.iter().find(|known| known.is(credential))?;
+        Some(Credential { tokens: Arc::clone(&known.tokens), name: known.name.clone(), ..*known })
+    }
+
+    /// Forgets the refresh tokens of credentials that are not what they were: they belong to another client, or to
+    /// another server.
+    pub(super) async fn forget_changed(&self, config: &Config, store: &Arc<dyn TokenStore>) {
+        for known in &self.credentials {
+            if !config.credentials.iter().any(|credential| known.is(credential)) {
+                // An attempt under way would save what is forgotten here.
+                known.tokens.settle().await;
+                if let Err(error) = store.save(&known.name, None).await {
+                    tracing::warn!(credential = known.name, %error, "an old refresh token could not be forgotten");
+                }
+            }
+        }
+    }
+}
+
+impl Credential {
+    fn new(credential: &config::Credential, store: &Arc<dyn TokenStore>) -> Result<Self, StartError> {
+        let settings = &credential.settings;
+        let client = OAuthClient::new(settings.clone(), Arc::clone(store))
+            .map_err(|source| StartError::Tls { what: format!("credentials.{}.request.tls", settings.name), source })?;
+        let cache = CacheSettings { wait: settings.request.timeout };
+        let tokens = TokenCache::new(&settings.name, Arc::new(client), cache, tokio::runtime::Handle::current());
+        Ok(Self { name: settings.name.clone(), fingerprint: credential.fingerprint, tokens })
+    }
+
+    fn is(&self, credential: &config::Credential) -> bool {
+        self.name == credential.settings.name && self.fingerprint == credential.fingerprint
+    }
+}
+
+fn target(route: &config::Route, credentials: &[Credential], parts: &Parts<'_>) -> Result<Target, StartError> {
+    let tokens = route.credential.and_then(|index| credentials.get(index)).map(|known| Arc::clone(&known.tokens));
+    let settings = &route.upstream;
+    let upstream_metrics = parts.metrics.upstream(&format!("{}:{}", settings.host, settings.port));
+    let counted = Arc::clone(&upstream_metrics);
+    let on_open: OnOpen = Arc::new(move || Box::new(counted.opened()));
+    let upstream = Upstream::new(settings, parts.environment, on_open)
+        .map_err(|source| StartError::Tls { what: format!("route {}: upstream.tls", route.target.name), source })?;
+    let metrics = TargetMetrics { route: parts.metrics.route(&route.target.name), upstream: upstream_metrics };
+    Ok(Target::new(route.target.clone(), upstream, tokens, metrics))
+}

@@ -1,0 +1,172 @@
+//! `bearer-proxy run`: serves until SIGTERM or SIGINT; SIGHUP reads the file again. And `demo`, which needs the same
+//! start.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::{Common, FAILURE, SUCCESS, WRONG, demo, output};
+use crate::app::Proxy;
+use crate::config::{self, Config, ConfigError};
+use crate::telemetry::{self, Diagnostics};
+
+/// Serves.
+pub(super) fn run(common: &Common) -> u8 {
+    let Some(config) = common.load() else { return WRONG };
+    let diagnostics = match telemetry::init(&config.log) {
+        Ok(diagnostics) => diagnostics,
+        Err(error) => {
+            output::complain(&format!("diagnostics cannot be written: {error}"));
+            return FAILURE;
+        }
+    };
+    let Some(runtime) = runtime(&config) else { return FAILURE };
+    let code = runtime.block_on(serve(common, config, &diagnostics));
+    // What is left are connections that were cut off; nobody waits for them.
+    runtime.shutdown_background();
+    code
+}
+
+fn runtime(config: &Config) -> Option<Runtime> {
+    let mut builder = Builder::new_multi_thread();
+    if let Some(workers) = config.workers {
+        builder.worker_threads(workers);
+    }
+    match builder.enable_all().build() {
+        Ok(runtime) => Some(runtime),
+        Err(error) => {
+            output::complain(&format!("cannot start a runtime: {error}"));
+            None
+        }
+    }
+}
+
+async fn serve(common: &Common, config: Config, diagnostics: &Diagnostics) -> u8 {
+    let mut signals = match Signals::new() {
+        Ok(signals) => signals,
+        Err(error) => {
+            tracing::error!(%error, "cannot listen for signals");
+            return FAILURE;
+        }
+    };
+    warn(&config, &common.config);
+    let proxy = match Proxy::start(&config).await {
+        Ok(proxy) => proxy,
+        Err(error) => {
+            tracing::error!(%error, "cannot start");
+            return FAILURE;
+        }
+    };
+    drop(config);
+    while signals.next().await == Asked::Reload {
+        reload(common, &proxy, diagnostics).await;
+    }
+    tracing::info!("stopping: requests under way may end, a second signal stops at once");
+    tokio::select! {
+        () = proxy.stop() => tracing::info!("stopped"),
+        () = signals.stop() => tracing::warn!("stopped at once"),
+    }
+    SUCCESS
+}
+
+/// Reads the file again. A file that is wrong, or cannot be run, changes nothing.
+async fn reload(common: &Common, proxy: &Proxy, diagnostics: &Diagnostics) {
+    let path = common.config.clone();
+    let loaded = tokio::task::spawn_blocking(move || config::load(&path)).await;
+    let mut config = match loaded {
+        Ok(Ok(config)) => config,
+        Ok(Err(error)) => return refuse(&error),
+        Err(error) => return tracing::error!(%error, "the file was not read: the running configuration stays"),
+    };
+    common.override_log(&mut config);
+    warn(&config, &common.config);
+    match proxy.reload(&config).await {
+        Ok(()) => {
+            diagnostics.set_level(config.log.level);
+            tracing::info!(file = %common.config.display(), "the file was read again and is in force");
+        }
+        Err(error) => tracing::error!(%error, "the file cannot be run: the running configuration stays"),
+    }
+}
+
+fn refuse(error: &ConfigError) {
+    for problem in error.to_string().lines() {
+        tracing::error!(problem, "the file is wrong: the running configuration stays");
+    }
+}
+
+fn warn(config: &Config, path: &Path) {
+    for warning in &config.warnings {
+        tracing::warn!(file = %path.display(), line = warning.line, "{}", warning.message);
+    }
+}
+
+/// What a signal asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    Stop,
+    Reload,
+}
+
+/// What the system tells a service.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    reload: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            reload: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) -> Asked {
+        tokio::select! {
+            _ = self.terminate.recv() => Asked::Stop,
+            _ = self.interrupt.recv() => Asked::Stop,
+            _ = self.reload.recv() => Asked::Reload,
+        }
+    }
+
+    async fn stop(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// Runs the demo.
+pub(super) fn demo(arguments: &demo::DemoArguments) -> u8 {
+    let runtime = match Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            output::complain(&format!("cannot start a runtime: {error}"));
+            return FAILURE;
+        }
+    };
+    match runtime.block_on(demo::run(arguments, start)) {
+        Ok(()) => SUCCESS,
+        Err(error) => {
+            output::complain(&error);
+            FAILURE
+        }
+    }
+}
+
+/// The proxy of the demo, from its file's text.
+async fn start(text: String) -> Result<impl AsyncFnOnce(), Box<dyn std::error::Error + Send + Sync>> {
+    let config = config::parse(&text, Path::new("demo.yaml"), &|_| None)?;
+    let diagnostics = Arc::new(telemetry::init(&config.log)?);
+    let proxy = Proxy::start(&config).await?;
+    Ok(async move || {
+        proxy.stop().await;
+        drop(diagnostics);
+    })
+}

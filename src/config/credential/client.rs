@@ -1,0 +1,193 @@
+//! What a credential says of itself: grant, endpoint, client authentication, and which keys belong together.
+
+use super::CredentialSection;
+use crate::config::node::Node;
+use crate::config::node::Value;
+use crate::config::read::Field;
+use crate::config::read::Place;
+use crate::config::read::Placed;
+use crate::config::read::Read;
+use crate::config::read::Reader;
+use crate::config::read::words;
+use crate::oauth::settings::BasicEncoding;
+use crate::oauth::settings::ClientAuthSettings;
+use crate::oauth::settings::EndpointSettings;
+use crate::oauth::settings::GrantSettings;
+use crate::secret::SecretSource;
+
+/// `grant`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum GrantName {
+    ClientCredentials,
+    Password,
+    RefreshToken,
+    Static,
+}
+
+words! {
+    GrantName {
+        "client_credentials" => GrantName::ClientCredentials,
+        "password" => GrantName::Password,
+        "refresh_token" => GrantName::RefreshToken,
+        "static" => GrantName::Static,
+    }
+    later { "jwt_bearer", "signed_jwt", "token_exchange", "authorization_code", "device_code", "custom", "exec" }
+}
+
+/// `client_auth`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ClientAuthName {
+    None,
+    Basic,
+    Post,
+}
+
+words! {
+    ClientAuthName {
+        "client_secret_basic" => ClientAuthName::Basic,
+        "client_secret_post" => ClientAuthName::Post,
+        "none" => ClientAuthName::None,
+    }
+    later { "client_secret_jwt", "private_key_jwt", "tls_client_auth" }
+}
+
+/// `client_secret`.
+#[derive(Clone, Debug)]
+pub(crate) struct ClientSecret(SecretSource);
+
+impl Read for ClientSecret {
+    fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
+        if let Value::List(_) = node.value {
+            let place = reader.place(node);
+            return reader.later(&place, "a list of client secrets");
+        }
+        Read::read(node, reader).map(Self)
+    }
+}
+
+/// Keys that do not belong to this grant.
+pub(super) fn refuse_foreign_keys(section: &CredentialSection, grant: GrantName, reader: &mut Reader<'_>) {
+    fn at<T>(field: &Field<T>) -> Option<Place> {
+        field.as_ref().map(|field| field.at.clone())
+    }
+    const ASKING: &[GrantName] = &[GrantName::ClientCredentials, GrantName::Password, GrantName::RefreshToken];
+    let owners = [
+        (at(&section.username), &[GrantName::Password][..]),
+        (at(&section.password), &[GrantName::Password]),
+        (at(&section.refresh_token), &[GrantName::RefreshToken]),
+        (at(&section.token), &[GrantName::Static]),
+        (at(&section.token_url), ASKING),
+        (at(&section.issuer), ASKING),
+        (at(&section.client_id), ASKING),
+        (at(&section.client_secret), ASKING),
+        (at(&section.client_auth), ASKING),
+        (at(&section.scope), ASKING),
+        (at(&section.audience), ASKING),
+        (at(&section.resource), ASKING),
+        (at(&section.request), ASKING),
+        (at(&section.response), ASKING),
+        (at(&section.refresh), ASKING),
+    ];
+    for (place, owners) in owners {
+        if let Some(place) = place.filter(|_| !owners.contains(&grant)) {
+            let owners: Vec<_> = owners.iter().map(|owner| format!("`{}`", owner.word())).collect();
+            let message = format!("belongs to the grant {}, not to `{}`; remove it", owners.join(" or "), grant.word());
+            reader.wrong(&place, message);
+        }
+    }
+}
+
+impl GrantName {
+    fn word(self) -> &'static str {
+        match self {
+            Self::ClientCredentials => "client_credentials",
+            Self::Password => "password",
+            Self::RefreshToken => "refresh_token",
+            Self::Static => "static",
+        }
+    }
+}
+
+/// `grant` and its own keys.
+pub(super) fn grant(
+    section: &Placed<CredentialSection>,
+    grant: GrantName,
+    reader: &mut Reader<'_>,
+) -> Option<GrantSettings> {
+    let mut needed = |field: &Field<SecretSource>, key: &str| {
+        if field.is_none() {
+            let message = format!("\"{key}\" is missing; the grant `{}` needs it", grant.word());
+            reader.absent(section, message);
+        }
+        field.clone().map(Placed::into_value)
+    };
+    let keys = &section.value;
+    match grant {
+        GrantName::ClientCredentials => Some(GrantSettings::ClientCredentials),
+        GrantName::Password => {
+            let (username, password) = (needed(&keys.username, "username"), needed(&keys.password, "password"));
+            Some(GrantSettings::Password { username: username?, password: password? })
+        }
+        GrantName::RefreshToken => {
+            Some(GrantSettings::RefreshToken { refresh_token: needed(&keys.refresh_token, "refresh_token")? })
+        }
+        GrantName::Static => Some(GrantSettings::Static { token: needed(&keys.token, "token")? }),
+    }
+}
+
+/// `token_url` or `issuer`; `Some(None)` for a grant that asks nobody.
+#[expect(clippy::option_option, reason = "outside: whether it is right; inside: whether there is one")]
+pub(super) fn endpoint(
+    section: &Placed<CredentialSection>,
+    grant: GrantName,
+    reader: &mut Reader<'_>,
+) -> Option<Option<EndpointSettings>> {
+    match (&section.value.token_url, &section.value.issuer) {
+        _ if grant == GrantName::Static => Some(None),
+        (Some(url), None) => Some(Some(EndpointSettings::TokenUrl(url.value.0.clone()))),
+        (None, Some(issuer)) => Some(Some(EndpointSettings::Issuer(issuer.value.0.clone()))),
+        (Some(_), Some(issuer)) => {
+            reader.wrong(&issuer.at, "`token_url` and `issuer` say the same thing twice; remove one");
+            None
+        }
+        (None, None) => {
+            let message = "\"token_url\" is missing; write `token_url: https://host/path`, or `issuer: https://host`";
+            reader.absent(section, message);
+            None
+        }
+    }
+}
+
+/// `client_auth`; by default Basic if there is a secret, else none.
+pub(super) fn client_auth(section: &Placed<CredentialSection>, reader: &mut Reader<'_>) -> Option<ClientAuthSettings> {
+    let keys = &section.value;
+    let encoding = keys.request.as_ref().and_then(|request| request.value.basic_encoding.clone());
+    let name = match (&keys.client_auth, &keys.client_secret) {
+        (Some(name), _) => name.value,
+        (None, Some(_)) => ClientAuthName::Basic,
+        (None, None) => ClientAuthName::None,
+    };
+    if let (Some(encoding), ClientAuthName::None | ClientAuthName::Post) = (&encoding, name) {
+        reader.wrong(&encoding.at, "is for `client_auth: client_secret_basic` alone; remove it");
+    }
+    match (name, &keys.client_secret) {
+        (ClientAuthName::None, None) => Some(ClientAuthSettings::None),
+        (ClientAuthName::None, Some(secret)) => {
+            reader.wrong(&secret.at, "`client_auth: none` sends no secret; remove one of the two");
+            None
+        }
+        (ClientAuthName::Basic | ClientAuthName::Post, None) => {
+            reader.absent(section, "\"client_secret\" is missing; this `client_auth` sends it");
+            None
+        }
+        (ClientAuthName::Basic | ClientAuthName::Post, Some(_)) if keys.client_id.is_none() => {
+            reader.absent(section, "\"client_id\" is missing; it goes with `client_secret`");
+            None
+        }
+        (ClientAuthName::Basic, Some(secret)) => Some(ClientAuthSettings::SecretBasic {
+            secret: secret.value.0.clone(),
+            encoding: encoding.map_or(BasicEncoding::Form, Placed::into_value),
+        }),
+        (ClientAuthName::Post, Some(secret)) => Some(ClientAuthSettings::SecretPost { secret: secret.value.0.clone() }),
+    }
+}
