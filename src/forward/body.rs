@@ -211,7 +211,8 @@ impl Held {
     fn new(remains: Remains, limit: usize, home: oneshot::Sender<Remains>) -> Self {
         let held = remains.chunks.iter().map(Bytes::len).sum();
         let Remains { chunks, trailers, rest } = remains;
-        let mut body = Self { chunks, trailers, rest, sent: 0, trailers_sent: false, held, limit, home: Some(home) };
+        let mut body =
+            Self { chunks, trailers, rest, sent: 0, trailers_sent: false, held, limit, home: Some(home) };
         if body.rest.is_none() {
             // All of it is here: it need not come back, for it can be had again now.
             body.go_home();

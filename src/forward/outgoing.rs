@@ -20,7 +20,12 @@ pub(super) struct Outgoing {
 impl Outgoing {
     /// Turns a downstream's head into the upstream's: target, `Host`, `Via`; what belongs to the downstream's
     /// connection goes, and so do its credentials (R21, R37). The token comes later, attempt by attempt.
-    pub(super) fn prepare(mut head: Parts, body: BodySource, target: &Target, via: &Via) -> Result<Self, ForwardError> {
+    pub(super) fn prepare(
+        mut head: Parts,
+        body: BodySource,
+        target: &Target,
+        via: &Via,
+    ) -> Result<Self, ForwardError> {
         let found = headers::look(&head.headers);
         if found.via && via.is_in(&head) {
             return Err(ForwardError::Loop);
@@ -93,8 +98,10 @@ impl Outgoing {
 }
 
 /// What a request target becomes that cannot be written for the upstream.
-const UNREADABLE: ForwardError =
-    ForwardError::BadRequest { status: StatusCode::BAD_REQUEST, detail: "The request target is not understood." };
+const UNREADABLE: ForwardError = ForwardError::BadRequest {
+    status: StatusCode::BAD_REQUEST,
+    detail: "The request target is not understood.",
+};
 
 /// The upstream's own `Host`, or the downstream's; in absolute form the target's authority is the latter (R18).
 fn set_host(head: &mut Parts, target: &Target) -> Result<(), ForwardError> {

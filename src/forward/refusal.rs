@@ -36,8 +36,7 @@ fn names_insufficient_scope(challenge: &[u8]) -> bool {
     });
     joined.split(|byte| *byte == b'\n').any(|parameter| {
         parameter.split_at_checked(6).is_some_and(|(name, value)| {
-            name.eq_ignore_ascii_case(b"error=")
-                && (value == b"insufficient_scope" || value == b"\"insufficient_scope\"")
+            name.eq_ignore_ascii_case(b"error=") && (value == b"insufficient_scope" || value == b"\"insufficient_scope\"")
         })
     })
 }

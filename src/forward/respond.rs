@@ -105,12 +105,9 @@ impl Problem {
             ),
             ForwardError::NoToken(failure) => Self::of_token(failure),
             ForwardError::Upstream(error) => Self::of_upstream(error),
-            ForwardError::BadUpgrade(detail) => Self::new(
-                StatusCode::BAD_GATEWAY,
-                "http_protocol_error",
-                "The upstream's answer is not understood",
-                detail,
-            ),
+            ForwardError::BadUpgrade(detail) => {
+                Self::new(StatusCode::BAD_GATEWAY, "http_protocol_error", "The upstream's answer is not understood", detail)
+            }
         }
     }
 
@@ -151,9 +148,10 @@ impl Problem {
                 gateway("connection_terminated", "The upstream ended the connection without an answer.")
             }
             UpstreamError::Malformed(_) => gateway("http_protocol_error", "The upstream's answer is not understood."),
-            UpstreamError::HeadTooLarge => {
-                gateway("http_response_header_section_size", "The head of the upstream's answer is too large.")
-            }
+            UpstreamError::HeadTooLarge => gateway(
+                "http_response_header_section_size",
+                "The head of the upstream's answer is too large.",
+            ),
             UpstreamError::ConnectTimeout => late("connection_timeout", "No connection to the upstream in time."),
             UpstreamError::ResponseHeadTimeout => late("http_response_timeout", "No answer from the upstream in time."),
             UpstreamError::TooManyConnections => Self {

@@ -131,3 +131,4 @@ impl Stream {
         }
     }
 }
+

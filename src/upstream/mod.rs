@@ -70,7 +70,11 @@ where
     /// # Errors
     ///
     /// The TLS files cannot be used.
-    pub fn new(settings: &UpstreamSettings, environment: &Environment, on_open: OnOpen) -> Result<Self, TlsError> {
+    pub fn new(
+        settings: &UpstreamSettings,
+        environment: &Environment,
+        on_open: OnOpen,
+    ) -> Result<Self, TlsError> {
         Ok(Self {
             host: host_header(settings),
             path: settings.path.as_str().into(),
@@ -185,3 +189,4 @@ pub fn host_header(settings: &UpstreamSettings) -> HeaderValue {
 fn lifetime(settings: ConnectionSettings, age: Duration) -> Duration {
     settings.idle_timeout.min(settings.max_age.saturating_sub(age))
 }
+

@@ -128,8 +128,10 @@ where
     where
         S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
     {
-        let permit = Arc::clone(&self.permits).try_acquire_owned().map_err(|_| UpstreamError::TooManyConnections)?;
-        let halves = connection::handshake(&self.builder, TokioIo::new(stream)).await.map_err(handshake_failed)?;
+        let permit =
+            Arc::clone(&self.permits).try_acquire_owned().map_err(|_| UpstreamError::TooManyConnections)?;
+        let halves =
+            connection::handshake(&self.builder, TokioIo::new(stream)).await.map_err(handshake_failed)?;
         let connection = self.spawn(halves, permit);
         self.put(connection);
         Ok(())
