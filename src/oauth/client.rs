@@ -73,7 +73,7 @@ impl OAuthClient {
         if let Some(token) = self.static_token().await? {
             return static_token(token, &self.settings, now);
         }
-        let key = self.blocking(|settings| refresh_tokens::key(settings)).await?;
+        let key = self.blocking(refresh_tokens::key).await?;
         let uses_refresh_tokens = self.settings.refresh.use_refresh_token;
         let held = match uses_refresh_tokens {
             true => refresh_tokens.current(&key, now).await?,

@@ -3,7 +3,7 @@
 //! The metadata must name exactly the issuer that was configured (RFC 8414 §3.3), and a token endpoint that is https;
 //! http only if the issuer itself is (on this machine), so that nobody's metadata sends our secret to a local port.
 
-use http::header::ACCEPT;
+use http::header::{ACCEPT, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use serde_json::Value;
 use tokio::sync::OnceCell;
@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use super::endpoint::{Answer, TokenEndpoint, is_confidential};
 use super::explain::Step;
-use super::request::HttpRequest;
+use super::request::{HttpRequest, OUR_NAME};
 use super::response;
 use crate::token::TokenError;
 
@@ -87,7 +87,8 @@ fn places(issuer: &Url) -> [Url; 2] {
 }
 
 fn get(url: Url) -> HttpRequest {
-    let headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("application/json"))]);
+    let headers =
+        HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("application/json")), (USER_AGENT, OUR_NAME)]);
     HttpRequest { method: Method::GET, url, headers, body: Zeroizing::new(Vec::new()) }
 }
 

@@ -83,7 +83,9 @@ pub(super) fn is_confidential(url: &Url) -> bool {
 async fn read(mut response: reqwest::Response) -> Result<Answer, TokenError> {
     let status = response.status();
     let headers = std::mem::take(response.headers_mut());
-    let mut answer = Answer { status, headers, body: Zeroizing::new(Vec::new()), whole: true };
+    // Sized beforehand for what is usual: a buffer that grows leaves copies of a token behind, and nobody wipes those.
+    let body = Zeroizing::new(Vec::with_capacity(16 * 1024));
+    let mut answer = Answer { status, headers, body, whole: true };
     loop {
         match response.chunk().await {
             Ok(None) => return Ok(answer),

@@ -4,21 +4,20 @@
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
-use std::path::Path;
+use std::path::PathBuf;
 
 use super::settings::{ClientAuthSettings, CredentialSettings, GrantSettings, ParamValue};
-use crate::secret::SecretSource;
+use crate::secret::{Part, SecretSource};
 
 /// A mark of the files as they are now: another one means that something has changed.
 pub(super) fn fingerprint(settings: &CredentialSettings) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    for source in sources(settings) {
-        source.files().for_each(|path| look_at(path, &mut hasher));
-    }
+    let mut mark = DefaultHasher::new();
+    sources(settings).into_iter().for_each(|source| source.fingerprint().hash(&mut mark));
     let tls = &settings.request.tls;
     let identity = tls.identity.iter().flat_map(|identity| [&identity.certificate, &identity.private_key]);
-    tls.ca.iter().chain(identity).for_each(|path| look_at(path, &mut hasher));
-    hasher.finish()
+    let parts = tls.ca.iter().chain(identity).map(PathBuf::clone).map(Part::File).collect();
+    SecretSource::from_parts(parts).fingerprint().hash(&mut mark);
+    mark.finish()
 }
 
 /// Every value of a credential that may be read from a file.
@@ -47,19 +46,5 @@ fn texts<'a>(value: &'a ParamValue, sources: &mut Vec<&'a SecretSource>) {
         ParamValue::Text(text) => sources.push(text),
         ParamValue::List(values) => values.iter().for_each(|value| texts(value, sources)),
         ParamValue::Bool(_) | ParamValue::Number(_) => {}
-    }
-}
-
-/// A file that cannot be looked at is a state too: it changes when it can.
-fn look_at(path: &Path, hasher: &mut DefaultHasher) {
-    path.hash(hasher);
-    let Ok(metadata) = path.metadata() else { return 0_u8.hash(hasher) };
-    metadata.modified().ok().hash(hasher);
-    metadata.len().hash(hasher);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt;
-        // A mounted secret is swapped by a link to another file, with whatever time and length.
-        (metadata.dev(), metadata.ino(), metadata.ctime(), metadata.ctime_nsec()).hash(hasher);
     }
 }

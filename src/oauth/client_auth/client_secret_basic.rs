@@ -22,14 +22,12 @@ pub(super) struct ClientSecretBasic {
 
 impl ClientAuth for ClientSecretBasic {
     fn sign(&self, request: &mut TokenRequest) -> Result<(), TokenError> {
-        let mut pair = Zeroizing::new(String::new());
-        pair.push_str(&self.encoded(&self.client_id));
-        pair.push(':');
-        pair.push_str(&self.encoded(&self.secret));
+        let (id, secret) = (self.encoded(&self.client_id), self.encoded(&self.secret));
+        let pair = Zeroizing::new([id.as_str(), ":", secret.as_str()].concat());
         let credentials = Zeroizing::new(BASE64_STANDARD.encode(pair.as_bytes()));
         request.conceal(self.secret.clone());
         request.conceal(Secret::new(credentials.as_str()));
-        request.set_header(AUTHORIZATION, Secret::new(format!("Basic {}", credentials.as_str())));
+        request.set_header(AUTHORIZATION, Secret::new(["Basic ", credentials.as_str()].concat()));
         Ok(())
     }
 }

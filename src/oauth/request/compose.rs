@@ -5,11 +5,12 @@
 //! §2.2), without which servers fall back to another audience. `request.params.grant_type` is for the credential's own
 //! grant alone.
 
+use url::Url;
+
 use super::{Ask, Inputs, TokenRequest, Value};
 use crate::oauth::settings::{CredentialSettings, GrantSettings};
 use crate::secret::Secret;
 use crate::token::TokenError;
-use url::Url;
 
 /// The request that `ask` means, to `url`.
 pub(in crate::oauth) fn compose(

@@ -2,7 +2,7 @@
 //!
 //! Pure: nothing is sent here. Header values are marked sensitive, the body is wiped when it is dropped.
 
-use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
+use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 use url::Url;
@@ -21,6 +21,10 @@ pub(in crate::oauth) struct HttpRequest {
     pub(in crate::oauth) body: Zeroizing<Vec<u8>>,
 }
 
+/// Some servers refuse a request without one.
+pub(in crate::oauth) const OUR_NAME: HeaderValue =
+    HeaderValue::from_static(concat!("bearer-proxy/", env!("CARGO_PKG_VERSION")));
+
 impl TokenRequest {
     /// Writes it as HTTP, in `format`.
     ///
@@ -29,10 +33,11 @@ impl TokenRequest {
     /// A header field has characters that none may hold: permanent, for nothing was even sent.
     pub(in crate::oauth) fn encode(&self, format: BodyFormat) -> Result<HttpRequest, TokenError> {
         let mut url = self.url.clone();
-        let mut body = Zeroizing::new(Vec::new());
+        // Sized beforehand: a buffer that grows leaves copies of its beginning behind, and nobody wipes those.
+        let mut body = Zeroizing::new(Vec::with_capacity(self.most_bytes()));
         let content_type = match format {
             BodyFormat::Form => {
-                let mut form = Zeroizing::new(String::new());
+                let mut form = Zeroizing::new(String::with_capacity(self.most_bytes()));
                 self.write_pairs(&mut form_urlencoded::Serializer::new(&mut *form));
                 body.extend_from_slice(form.as_bytes());
                 Some("application/x-www-form-urlencoded")
@@ -48,14 +53,24 @@ impl TokenRequest {
                 None
             }
         };
-        Ok(HttpRequest { method: Method::POST, url, headers: self.header_fields(content_type)?, body })
+        let mut headers = self.header_fields(content_type)?;
+        if body.is_empty() {
+            // RFC 9110 §8.6: a POST says so, or some servers answer 411.
+            headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+        }
+        Ok(HttpRequest { method: Method::POST, url, headers, body })
+    }
+
+    /// A byte becomes three at most in a form, and six in JSON.
+    fn most_bytes(&self) -> usize {
+        let parameters = self.parameters.iter();
+        parameters.map(|(name, value)| (name.len() + 8) * value.count() + value.length()).sum::<usize>() * 6 + 2
     }
 
     fn header_fields(&self, content_type: Option<&'static str>) -> Result<HeaderMap, TokenError> {
         let mut fields = HeaderMap::new();
         fields.insert(ACCEPT, HeaderValue::from_static("application/json"));
-        // Some servers refuse a request without one (PEERS 3, no. 7).
-        fields.insert(USER_AGENT, HeaderValue::from_static(concat!("bearer-proxy/", env!("CARGO_PKG_VERSION"))));
+        fields.insert(USER_AGENT, OUR_NAME);
         if let Some(content_type) = content_type {
             fields.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
         }
@@ -76,13 +91,31 @@ impl TokenRequest {
 }
 
 impl Value {
-    fn write_pairs<T: Target>(&self, name: &str, pairs: &mut form_urlencoded::Serializer<'_, T>) {
+    fn count(&self) -> usize {
         match self {
-            Self::Text(text) => pairs.append_pair(name, text.expose()),
-            Self::Bool(value) => pairs.append_pair(name, if *value { "true" } else { "false" }),
-            Self::Number(number) => pairs.append_pair(name, &number.to_string()),
-            Self::List(values) => return values.iter().for_each(|value| value.write_pairs(name, pairs)),
+            Self::List(values) => values.iter().map(Self::count).sum::<usize>() + 1,
+            Self::Text(_) | Self::Bool(_) | Self::Number(_) => 1,
+        }
+    }
+
+    fn length(&self) -> usize {
+        match self {
+            Self::Text(text) => text.expose().len(),
+            Self::Bool(_) | Self::Number(_) => 32,
+            Self::List(values) => values.iter().map(Self::length).sum(),
+        }
+    }
+
+    fn write_pairs<T: Target>(&self, name: &str, pairs: &mut form_urlencoded::Serializer<'_, T>) {
+        let mut append = |text: &str| {
+            pairs.append_pair(name, text);
         };
+        match self {
+            Self::Text(text) => append(text.expose()),
+            Self::Bool(value) => append(if *value { "true" } else { "false" }),
+            Self::Number(number) => append(&number.to_string()),
+            Self::List(values) => values.iter().for_each(|value| value.write_pairs(name, pairs)),
+        }
     }
 }
 

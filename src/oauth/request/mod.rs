@@ -1,6 +1,6 @@
 //! A token request before it is written to the wire (RFC 6749 §3.2).
 //!
-//! [`compose`] puts it together from the settings and is pure; [`Inputs`] are the secrets it needs, as they are now;
+//! [`compose()`] puts it together from the settings and is pure; [`Inputs`] are the secrets it needs, as they are now;
 //! `encode` turns it into HTTP. What the grant and the client authentication have written cannot be overwritten by
 //! further parameters, save `grant_type`.
 
@@ -15,7 +15,7 @@ use super::settings::ParamValue;
 use crate::secret::{Secret, SecretError};
 
 pub(super) use compose::{compose, own_url};
-pub(super) use encode::HttpRequest;
+pub(super) use encode::{HttpRequest, OUR_NAME};
 pub(super) use inputs::Inputs;
 
 /// Which request of a credential this is.

@@ -203,6 +203,22 @@ fn dates_are_read_as_rfc_3339_has_them() {
     }
 }
 
+// No. 15.
+#[test]
+fn some_say_expiry_time() {
+    let mut settings = for_test();
+    settings.response.expires_in = Pointer("/expiry_time".to_owned());
+    let body = br#"{"access_token":"t","expiry_time":"2025-11-21T15:10:00Z"}"#;
+    let response = read_answer(&answer(200, "application/json", body), &settings).unwrap();
+    assert_eq!(response.lifetime, Duration::from_secs(600));
+}
+
+// No. 16.
+#[test]
+fn scala_oauth2_provider_hands_out_the_same_token_with_what_is_left() {
+    assert_eq!(lifetime(r#"{"access_token":"same","expires_in":3}"#), 3);
+}
+
 #[test]
 fn what_is_zero_negative_past_or_nonsense_counts_as_absent() {
     for value in ["0", "-1", "null", "true", "[]", "{}", r#""""#, r#""NaN""#, r#""inf""#, r#""-inf""#, "1500000000"] {
