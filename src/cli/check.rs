@@ -35,3 +35,43 @@ fn report(path: &Path, out: &mut dyn Write) -> io::Result<u8> {
     )?;
     Ok(0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check_text(text: &str) -> (u8, String) {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        let mut out = Vec::new();
+        let code = check(file.path(), &mut out);
+        let name = file.path().display().to_string();
+        (code, String::from_utf8(out).unwrap().replace(&name, "proxy.yaml"))
+    }
+
+    #[test]
+    fn a_right_file_gets_its_doubts_and_a_summary() {
+        let (code, out) = check_text(
+            "listeners: [{address: 127.0.0.1:1}]\nadmin: {address: 0.0.0.0:2}\n\
+             routes: [{upstream: https://a.example, credential: none}]\n",
+        );
+        assert_eq!(code, 0);
+        let (doubt, summary) = out.split_once('\n').unwrap();
+        assert!(doubt.starts_with("proxy.yaml:2:18: warning: admin.address: "), "{doubt}");
+        assert_eq!(summary, "proxy.yaml: right: 1 listener, 0 credentials, 1 route\n");
+    }
+
+    #[test]
+    fn a_wrong_file_gets_a_line_for_each_mistake() {
+        let (code, out) = check_text("listeners: [{address: 127.0.0.1}]\nroutes: []\n");
+        assert_eq!(code, 2);
+        let lines: Vec<_> = out.lines().collect();
+        assert!(matches!(lines[..], [_, "proxy.yaml:2:9: routes: there must be at least one route"]), "{out}");
+        assert!(lines[0].starts_with("proxy.yaml:1:23: listeners[0].address: "), "{out}");
+    }
+
+    #[test]
+    fn a_closed_output_is_a_failure() {
+        assert_eq!(check(Path::new("/no/such/file"), &mut [].as_mut_slice()), 1);
+    }
+}

@@ -259,6 +259,9 @@ fn not_yaml(error: &ScanError) -> Problem {
         ErrorKind::MappingValueNotAllowed => {
             "text with `: ` in it must be in quotes, or a line is indented wrongly".to_owned()
         }
+        ErrorKind::ExpectedFlowMappingSeparator | ErrorKind::ExpectedFlowSequenceSeparator => {
+            format!("{}; inside `{{…}}` and `[…]` a `${{NAME}}` must be in quotes", error.info())
+        }
         ErrorKind::Custom(_) | ErrorKind::InputIo { .. } | ErrorKind::InputDecoding { .. } => "unreadable".to_owned(),
         _ => error.info(),
     };

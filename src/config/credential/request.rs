@@ -168,6 +168,9 @@ fn param(
     reserved: &[&str],
     reader: &mut Reader<'_>,
 ) -> Option<(String, ParamValue)> {
+    if name.value.is_empty() {
+        reader.wrong(&name.at, "a parameter needs a name");
+    }
     if reserved.contains(&name.value.as_str()) {
         reader.wrong(&name.at, "is sent already, by another key of this credential; remove one of the two");
     }

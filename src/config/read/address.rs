@@ -49,11 +49,11 @@ fn check_path(path: &str) -> Result<(), &'static str> {
     if path.contains('\\') || !path.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err("must be visible ASCII without `\\`; write other characters as `%C3%A9`");
     }
-    let dots = |segment: &str| {
-        let plain = segment.split(';').next().unwrap_or_default().to_ascii_lowercase().replace("%2e", ".");
-        plain == "." || plain == ".."
-    };
-    if path.split('/').any(dots) { Err("must not have `.` or `..` as a segment") } else { Ok(()) }
+    // As the most eager of readers would read it (R40).
+    let decoded = path.to_ascii_lowercase().replace("%25", "%").replace("%2e", ".").replace("%2f", "/");
+    let decoded = decoded.replace("%5c", "/");
+    let dots = |segment: &str| matches!(segment.split(';').next(), Some("." | ".."));
+    if decoded.split('/').any(dots) { Err("must not have `.` or `..` as a segment") } else { Ok(()) }
 }
 
 /// `upstream`, taken apart.
@@ -100,7 +100,7 @@ impl UpstreamUrl {
 }
 
 fn host_and_port(authority: &str) -> Result<(String, Option<u16>), &'static str> {
-    let colon = authority.rfind(':').filter(|at| !authority.ends_with(']') && *at < authority.len());
+    let colon = authority.rfind(':').filter(|_| !authority.ends_with(']'));
     let (host, port) = colon.map_or((authority, ""), |at| authority.split_at(at));
     let port = match port.strip_prefix(':').map(str::parse) {
         None => None,

@@ -232,8 +232,9 @@ impl<'a> Reader<'a> {
             if later.contains(&entry.key.as_str()) {
                 self.later::<()>(&at, &format!("the key \"{}\"", entry.key));
             } else {
-                self.wrong(&at, unknown("key", &entry.key, known));
-                misspelt.extend(suggest(&entry.key, known.iter().copied()).map(str::to_owned));
+                let meant = suggest(&entry.key, known.iter().copied());
+                self.wrong(&at, unknown(&entry.key, meant, known));
+                misspelt.extend(meant.map(str::to_owned));
             }
         }
         Some(Fields { entries, misspelt, at: self.place(node) })
@@ -262,12 +263,11 @@ impl Fields<'_> {
     }
 }
 
-/// What to say of a word that is none of `known`.
-pub(crate) fn unknown(what: &str, written: &str, known: &[&str]) -> String {
-    let name = printable(written).map(|word| format!(" \"{word}\"")).unwrap_or_default();
-    match suggest(written, known.iter().copied()) {
-        Some(meant) => format!("unknown {what}{name}; did you mean \"{meant}\"?"),
-        None => format!("unknown {what}{name}; there are {}", known.join(", ")),
+fn unknown(key: &str, meant: Option<&str>, known: &[&str]) -> String {
+    let name = printable(key).map(|key| format!(" \"{key}\"")).unwrap_or_default();
+    match meant {
+        Some(meant) => format!("unknown key{name}; did you mean \"{meant}\"?"),
+        None => format!("unknown key{name}; there are {}", known.join(", ")),
     }
 }
 

@@ -15,8 +15,12 @@ pub(crate) fn suggest<'a>(written: &str, known: impl IntoIterator<Item = &'a str
         5..=8 => 2,
         _ => 3,
     };
-    let near = known.into_iter().map(|word| (distance(&written, &plain(word)), word));
-    near.filter(|(distance, _)| *distance <= bound).min_by_key(|(distance, _)| *distance).map(|(_, word)| word)
+    let near = known.into_iter().filter_map(|word| {
+        let plain = plain(word);
+        let may_be = plain.len().abs_diff(written.len()) <= bound;
+        may_be.then(|| (distance(&written, &plain), word)).filter(|(distance, _)| *distance <= bound)
+    });
+    near.min_by_key(|(distance, _)| *distance).map(|(_, word)| word)
 }
 
 fn plain(word: &str) -> Vec<char> {

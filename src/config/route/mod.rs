@@ -76,7 +76,10 @@ impl Read for Retry {
         match &node.value {
             Value::Scalar(scalar) if scalar.text() == Some("off") => Some(Self::Off),
             Value::Map(_) => RetrySection::read(node, reader).map(Self::On),
-            _ => reader.refuse(node, "write `off`, or a mapping with `statuses`, `max_body` or `cooldown`"),
+            Value::Scalar(_) => {
+                reader.refuse(node, "write `off`, or a mapping with `statuses`, `max_body` or `cooldown`")
+            }
+            _ => reader.expected("`off` or a mapping", node),
         }
     }
 }

@@ -74,7 +74,7 @@ fn a_file_with_every_key_is_right() {
 /// Every position at which a value begins in [`EVERYTHING`], with the value's length.
 fn values() -> Vec<(usize, usize)> {
     let mut values = Vec::new();
-    for (at, _) in EVERYTHING.match_indices(|c: char| matches!(c, ':' | ',' | '[' | '-')) {
+    for (at, _) in EVERYTHING.match_indices([':', ',', '[', '-']) {
         let rest = &EVERYTHING[at + 1..];
         let skipped = rest.len() - rest.trim_start_matches([' ', '{', '[']).len();
         let value = &rest[skipped..];
