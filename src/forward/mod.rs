@@ -132,10 +132,10 @@ impl Forwarder {
         let outgoing = Outgoing::prepare(head, source, target, &self.via)?;
         let mut attempts = Attempts { target, outgoing, exchange, interim: downstream.interim.as_ref() };
         let mut response = attempts.deliver(token.as_deref()).await?;
-        if let (Some(tokens), Some(token)) = (&target.tokens, &token) {
-            if target.is_refusal(response.status()) {
-                response = Box::pin(attempts.renew_and_repeat(response, tokens, token)).await?;
-            }
+        if let (Some(tokens), Some(token)) = (&target.tokens, &token)
+            && target.is_refusal(response.status())
+        {
+            response = Box::pin(attempts.renew_and_repeat(response, tokens, token)).await?;
         }
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return match upgrade.filter(|_| attempts.outgoing.wants_websocket()) {

@@ -132,10 +132,10 @@ where
     }
 
     async fn connection(&self, reuse: Reuse) -> Result<Connection<B>, UpstreamError> {
-        if reuse == Reuse::Allowed {
-            if let Some(connection) = self.pool.take().await {
-                return Ok(connection);
-            }
+        if reuse == Reuse::Allowed
+            && let Some(connection) = self.pool.take().await
+        {
+            return Ok(connection);
         }
         self.connect(reuse).await
     }
