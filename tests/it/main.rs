@@ -12,3 +12,4 @@
 mod forwarding;
 mod refusal;
 mod support;
+mod tokens;

@@ -8,7 +8,7 @@
 pub mod api;
 mod captured;
 mod downstream;
-mod proxy;
+pub mod proxy;
 mod token_endpoint;
 mod upstream;
 pub mod wire;

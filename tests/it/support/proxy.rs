@@ -64,7 +64,7 @@ impl ProxyBuilder {
             "  {name}:\n    grant: client_credentials\n    token_url: {}\n    client_id: {}\n    client_secret: {:?}\n{more}",
             server.token_url(),
             settings.client_id,
-            settings.client_secret,
+            settings.client_secret.as_deref().unwrap_or_default(),
         ))
     }
 
