@@ -9,6 +9,7 @@
     reason = "a test that is surprised fails"
 )]
 
+mod failures;
 mod forwarding;
 mod refusal;
 mod support;
