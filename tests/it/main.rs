@@ -12,5 +12,6 @@
 mod failures;
 mod forwarding;
 mod refusal;
+mod secrets;
 mod support;
 mod tokens;
