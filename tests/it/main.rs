@@ -9,8 +9,10 @@
     reason = "a test that is surprised fails"
 )]
 
+mod credentials;
 mod failures;
 mod forwarding;
+mod four_systems;
 mod refusal;
 mod secrets;
 mod support;
