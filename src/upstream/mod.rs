@@ -122,7 +122,7 @@ where
                 Ok(response) => return Ok(Sent { response, reused }),
                 // Nothing of it was written. A pooled connection proves nothing about the upstream: try the next one;
                 // a fresh one does.
-                Err(SendError { unsent: Some(unsent), reused: true, .. }) => {
+                Err(SendError { unsent: Some(unsent), .. }) if reused => {
                     request = unsent;
                     reuse = Reuse::Forbidden;
                 }
