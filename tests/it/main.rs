@@ -9,5 +9,10 @@
     reason = "a test that is surprised fails"
 )]
 
+mod faults;
+mod fidelity;
 mod forwarding;
+mod pool;
+mod streaming;
 mod support;
+mod websocket;

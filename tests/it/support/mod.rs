@@ -13,7 +13,7 @@ pub mod wire;
 use std::time::Duration;
 
 pub use downstream::Downstream;
-pub use proxy::{Proxy, ProxyBuilder};
+pub use proxy::{Proxy, ProxyBuilder, parse};
 pub use upstream::{Connection, Seen, Upstream};
 pub use wire::Message;
 
