@@ -118,16 +118,16 @@ impl Listening {
     ) -> Open {
         let shown = bound.local_addr().map_or_else(|| address.to_string(), |address| address.to_string());
         tracing::info!(listener = shown, tls = tls.is_some(), "listening");
-        let listener = Arc::new(Listener::new(bound, serving, metrics.listener(&shown)));
+        let listener = Arc::new(Listener::new(&bound, serving, metrics.listener(&shown)));
         let (stop, stopped) = watch::channel(false);
         let drain = Arc::clone(&self.drain);
         let drain = move || Duration::from_millis(drain.load(Ordering::Acquire));
-        let task = tokio::spawn(Arc::clone(&listener).serve(stopped, drain));
+        let task = tokio::spawn(Arc::clone(&listener).serve(bound, stopped, drain));
         Open { address, tls, listener, stop, task }
     }
 
     pub(super) fn addresses(&self) -> Vec<SocketAddr> {
-        self.open().iter().filter_map(|open| open.listener.bound().local_addr()).collect()
+        self.open().iter().filter_map(|open| open.listener.local_addr()).collect()
     }
 
     /// Stops them all, each within its drain.
