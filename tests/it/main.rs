@@ -9,5 +9,6 @@
     reason = "a test that is surprised fails"
 )]
 
+mod cli;
 mod forwarding;
 mod support;

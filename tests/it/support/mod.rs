@@ -5,6 +5,8 @@
 
 #![allow(dead_code, unused_imports, reason = "each promise uses the part that it needs")]
 
+pub mod binary;
+pub mod certificates;
 mod downstream;
 mod proxy;
 mod upstream;
@@ -12,6 +14,8 @@ pub mod wire;
 
 use std::time::Duration;
 
+pub use binary::Process;
+pub use certificates::{Authority, Files};
 pub use downstream::Downstream;
 pub use proxy::{Proxy, ProxyBuilder};
 pub use upstream::{Connection, Seen, Upstream};
@@ -25,5 +29,17 @@ pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
     match tokio::time::timeout(PATIENCE, future).await {
         Ok(value) => value,
         Err(_) => panic!("waited in vain for {what}"),
+    }
+}
+
+/// An address of loopback that nobody listens on, with a port that the system gives to nobody by itself.
+pub fn free_address() -> std::net::SocketAddr {
+    static NEXT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+    loop {
+        let number = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed) * 7919 + std::process::id() * 131;
+        let address = ([127, 0, 0, 1], 10_000 + u16::try_from(number % 22_000).unwrap()).into();
+        if std::net::TcpListener::bind(address).is_ok() {
+            return address;
+        }
     }
 }
