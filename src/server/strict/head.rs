@@ -224,3 +224,6 @@ fn what_is_wrong_with_coding(value: &[u8]) -> Violation {
 const fn too_large(detail: &'static str) -> Violation {
     Violation::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, detail)
 }
+
+#[cfg(test)]
+mod tests;

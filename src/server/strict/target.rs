@@ -52,7 +52,8 @@ fn check_version(version: &[u8]) -> Result<Version, Violation> {
     match version {
         b"HTTP/1.1" => Ok(Version::Http11),
         b"HTTP/1.0" => Ok(Version::Http10),
-        [b'H', b'T', b'T', b'P', b'/', b'2'..=b'9', rest @ ..] if matches!(rest, [] | [b'.', b'0'..=b'9']) => {
+        [b'H', b'T', b'T', b'P', b'/', b'2'..=b'9']
+        | [b'H', b'T', b'T', b'P', b'/', b'2'..=b'9', b'.', b'0'..=b'9'] => {
             Err(Violation::new(StatusCode::HTTP_VERSION_NOT_SUPPORTED, "this HTTP version is not served here"))
         }
         _ => Err(bad("the request line does not end with HTTP/1.1 or HTTP/1.0")),
