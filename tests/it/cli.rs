@@ -95,7 +95,7 @@ async fn a_file_that_is_not_there_is_a_wrong_file() {
 #[tokio::test]
 async fn secrets_come_from_the_environment_and_one_that_is_missing_is_named() {
     let (files, upstream) = (Files::new(), Upstream::saying("hello").await);
-    let yaml = Proxy::new().static_token("api", "${API_TOKEN}").route("/", &upstream.url(), "api", "").text();
+    let yaml = Proxy::new().static_token("api", "\"${API_TOKEN}\"").route("/", &upstream.url(), "api", "").text();
     let file = files.write("proxy.yaml", &yaml);
 
     let without = ended(&["run", "--config", text(&file)]).await;
@@ -283,7 +283,7 @@ async fn token_explains_a_refusal_step_by_step_without_secrets() {
         assert!(token.stderr.contains(part), "{part:?} in {}", token.stderr);
     }
     assert!(token.stderr.contains("no token was obtained"), "{}", token.stderr);
-    // `zpax:hunter2wrong` in Base64, too.
+    // In Base64 too, wherever it begins.
     for secret in ["hunter2wrong", "aHVudGVyMndyb25n", "h1bnRlcjJ3cm9uZ", "odW50ZXIyd3Jvbm"] {
         assert!(!token.stderr.contains(secret), "R38: {}", token.stderr);
     }
@@ -393,17 +393,50 @@ async fn completions_are_for_the_shell_that_was_asked_for() {
     assert_eq!(ended(&["completions", "basic"]).await.code, Some(2));
 }
 
-// A pipe that is closed early is no reason to panic.
+/// A command whose reader goes away after its first line; its exit code ends up on standard error.
+fn with_an_impatient_reader(arguments: &str) -> std::process::Command {
+    let mut sh = std::process::Command::new("sh");
+    let binary = env!("CARGO_BIN_EXE_bearer-proxy");
+    sh.args(["-c", &format!("{{ {binary} {arguments}; echo code $? >&2; }} | head -1")]);
+    super::support::binary::clean(&mut sh);
+    sh
+}
+
 #[tokio::test]
 async fn a_reader_that_goes_away_does_no_harm() {
-    for (arguments, lines) in [("demo --port 0 --admin-port 0", 1), ("completions zsh", 1), ("--help", 1)] {
-        let mut sh = std::process::Command::new("sh");
-        let binary = env!("CARGO_BIN_EXE_bearer-proxy");
-        sh.args(["-c", &format!("{{ {binary} {arguments}; echo code $? >&2; }} | head -{lines}")]);
-        super::support::binary::clean(&mut sh);
-        let piped = run_to_end(sh).await;
-        assert_eq!((piped.stderr.as_str(), piped.stdout.lines().count()), ("code 0\n", lines), "{arguments}");
+    for arguments in ["completions zsh", "--help", "explain GET / --config proxy.yaml"] {
+        let mut command = with_an_impatient_reader(arguments);
+        for name in ["ZPAX", "APIAX", "SCREENING_EAGLE", "APPLIXURE"] {
+            for what in ["CLIENT_ID", "CLIENT_SECRET", "USERNAME", "PASSWORD"] {
+                command.env(format!("{name}_{what}"), "x");
+            }
+        }
+        let piped = run_to_end(command).await;
+        assert_eq!(piped.stdout.lines().count(), 1, "{arguments}");
+        assert!(matches!(piped.stderr.as_str(), "code 0\n" | "code 1\n"), "{arguments}: {}", piped.stderr);
     }
+}
+
+#[tokio::test]
+async fn a_demo_that_nobody_looks_at_any_more_ends_well() {
+    let address = free_address();
+    let arguments = format!("demo --port {} --admin-port 0", address.port());
+    let piped = Process::start(with_an_impatient_reader(&arguments));
+    piped.stdout.wait_for("Four systems").await;
+
+    // It notices with the next line that it writes.
+    let asked = soon("an answer of the demo, or its end", async {
+        while piped.stderr.text().is_empty() {
+            if let Ok(stream) = tokio::net::TcpStream::connect(address).await {
+                let mut downstream = Downstream::over(stream);
+                downstream.send("GET /zpax/orders HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+                let _ = downstream.answer_to("GET").await;
+            }
+        }
+    });
+    asked.await;
+
+    assert_eq!(piped.ended().await.stderr, "code 0\n");
 }
 
 #[tokio::test]
@@ -505,8 +538,8 @@ async fn what_the_demo_says_is_to_be_typed_works() {
         };
         assert!(ended.stdout.contains(expected), "{line}: {}", ended.stdout);
     }
-    let shown = demo.stdout.wait_for("GET /orders -> 401").await;
-    assert!(shown.contains("z-Pax"), "{shown}");
+    let shown = demo.stdout.wait_for("GET /orders with token 1, which was revoked").await;
+    assert!(shown.contains("z-Pax") && shown.contains(" 401 "), "{shown}");
     demo.signal("INT");
     let ended = demo.ended().await;
     assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));

@@ -11,4 +11,5 @@
 
 mod cli;
 mod forwarding;
+mod refusal;
 mod support;

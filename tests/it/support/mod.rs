@@ -7,8 +7,11 @@
 
 pub mod binary;
 pub mod certificates;
+pub mod api;
+mod captured;
 mod downstream;
 mod proxy;
+mod token_endpoint;
 mod upstream;
 pub mod wire;
 
@@ -16,8 +19,11 @@ use std::time::Duration;
 
 pub use binary::Process;
 pub use certificates::{Authority, Files};
+pub use api::Api;
+pub use captured::Captured;
 pub use downstream::Downstream;
 pub use proxy::{Proxy, ProxyBuilder};
+pub use token_endpoint::{TokenEndpoint, oauth_error};
 pub use upstream::{Connection, Seen, Upstream};
 pub use wire::Message;
 
@@ -42,4 +48,25 @@ pub fn free_address() -> std::net::SocketAddr {
             return address;
         }
     }
+}
+
+/// Waits until this holds. For what has no event of its own: figures, and lines of a log.
+pub async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    soon(what, async {
+        while !holds() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    })
+    .await;
+}
+
+/// An answer with a length, as bytes: a status (`401 Unauthorized`), further fields, a body.
+pub fn answer(status: &str, fields: &[&str], body: &str) -> Vec<u8> {
+    let fields: String = fields.iter().map(|field| format!("{field}\r\n")).collect();
+    format!("HTTP/1.1 {status}\r\n{fields}content-length: {}\r\n\r\n{body}", body.len()).into_bytes()
+}
+
+/// `200 OK` with this JSON.
+pub fn json_answer(json: &str) -> Vec<u8> {
+    answer("200 OK", &["content-type: application/json"], json)
 }
