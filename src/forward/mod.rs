@@ -305,6 +305,7 @@ impl Attempts<'_> {
         self.let_go(response, replay).await?;
         let again = self.deliver(Some(&renewed)).await?;
         if self.target.is_refusal(again.status()) {
+            self.exchange.refused();
             renewed.refuse_until(Moment::now(), self.target.cooldown());
             self.exchange.retry(RetryOutcome::RefusedAgain);
         } else {

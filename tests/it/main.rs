@@ -9,10 +9,12 @@
     reason = "a test that is surprised fails"
 )]
 
+mod cli;
 mod faults;
 mod fidelity;
 mod forwarding;
 mod pool;
+mod refusal;
 mod streaming;
 mod support;
 mod websocket;
