@@ -9,7 +9,10 @@
     reason = "a test that is surprised fails"
 )]
 
+mod access;
 mod cli;
+mod forward_mode;
 mod forwarding;
 mod refusal;
+mod routes;
 mod support;

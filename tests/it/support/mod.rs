@@ -22,7 +22,7 @@ pub use certificates::{Authority, Files};
 pub use api::Api;
 pub use captured::Captured;
 pub use downstream::Downstream;
-pub use proxy::{Proxy, ProxyBuilder};
+pub use proxy::{Proxy, ProxyBuilder, parse, proxy_yaml_error};
 pub use token_endpoint::{TokenEndpoint, oauth_error};
 pub use upstream::{Connection, Seen, Upstream};
 pub use wire::Message;
