@@ -72,8 +72,7 @@ async fn any_other_host_is_misdirected_and_no_token_leaves() {
 async fn no_other_field_stands_in_for_the_host() {
     let upstream = Upstream::saying("hello").await;
     let proxy = builder(&upstream).start().await;
-    let fields =
-        ["x-forwarded-host: localhost", "forwarded: host=localhost", "x-host: localhost", "x-original-url: /"];
+    let fields = ["x-forwarded-host: localhost", "forwarded: host=localhost", "x-host: localhost", "x-original-url: /"];
     for field in fields {
         is_denied(&ask(&proxy, &["host: evil.example", field]).await, 421);
         assert_eq!(ask(&proxy, &["host: localhost", &field.replace("localhost", "evil.example")]).await.status(), 200);

@@ -15,7 +15,9 @@ async fn mirror() -> Upstream {
 fn routes(upstream: &Upstream, all: &[(&str, &str)]) -> ProxyBuilder {
     all.iter().fold(Proxy::new(), |builder, (name, conditions)| {
         let upstream = upstream.url();
-        builder.raw_route(&format!("  - {{name: {name}, {conditions}, upstream: '{upstream}{name}/', credential: none}}\n"))
+        builder.raw_route(&format!(
+            "  - {{name: {name}, {conditions}, upstream: '{upstream}{name}/', credential: none}}\n"
+        ))
     })
 }
 
@@ -236,9 +238,10 @@ async fn without_a_credential_nothing_is_put_on_and_the_callers_own_goes_only_wh
 
 #[tokio::test]
 async fn fields_are_set_and_removed_both_ways() {
-    let upstream =
-        Upstream::answering("HTTP/1.1 200 OK\r\nserver: a\r\nx-gone: 1\r\nx-gone: 2\r\nx-set: a\r\ncontent-length: 0\r\n\r\n")
-            .await;
+    let upstream = Upstream::answering(
+        "HTTP/1.1 200 OK\r\nserver: a\r\nx-gone: 1\r\nx-gone: 2\r\nx-set: a\r\ncontent-length: 0\r\n\r\n",
+    )
+    .await;
     let more = "    request_headers: {set: {x-tenant: acme, User-Agent: us}, remove: [cookie, X-Gone]}\n    \
                 response_headers: {set: {x-set: b, x-new: c}, remove: [Server, x-gone]}\n";
     let proxy = Proxy::new().static_token("api", "T0KEN").route("/", &upstream.url(), "api", more).start().await;
