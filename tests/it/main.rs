@@ -9,12 +9,15 @@
     reason = "a test that is surprised fails"
 )]
 
+mod access;
 mod cli;
 mod faults;
 mod fidelity;
+mod forward_mode;
 mod forwarding;
 mod pool;
 mod refusal;
 mod streaming;
+mod routes;
 mod support;
 mod websocket;
