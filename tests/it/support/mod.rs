@@ -10,7 +10,7 @@ pub mod binary;
 mod captured;
 pub mod certificates;
 mod downstream;
-mod proxy;
+pub mod proxy;
 mod token_endpoint;
 mod upstream;
 pub mod wire;
