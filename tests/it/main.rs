@@ -4,4 +4,5 @@
 #![allow(clippy::as_conversions, reason = "tests count small things")]
 
 mod forwarding;
+mod request_framing;
 mod support;

@@ -7,6 +7,7 @@
 
 mod downstream;
 mod proxy;
+pub mod refusal;
 mod upstream;
 pub mod wire;
 
