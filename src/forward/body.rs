@@ -182,10 +182,10 @@ impl BodySource {
 
     /// Waits until the attempt that was ended has put the body back.
     pub(super) async fn recover(&mut self) -> Replay {
-        if let Self::Held { remains: remains @ None, home, .. } = self {
-            if let Some(receiver) = home.take() {
-                *remains = receiver.await.ok();
-            }
+        if let Self::Held { remains: remains @ None, home, .. } = self
+            && let Some(receiver) = home.take()
+        {
+            *remains = receiver.await.ok();
         }
         match self {
             Self::Empty | Self::Once(Some(_)) | Self::Held { remains: Some(_), .. } => Replay::Ready,

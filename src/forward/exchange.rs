@@ -118,10 +118,8 @@ impl Exchange {
 
     /// An attempt came to nothing.
     pub(super) fn failed(&mut self, error: &UpstreamError) {
-        if let Some(target) = &self.route {
-            if let Some(failure) = failure_of(error) {
-                target.metrics.upstream.failed(failure);
-            }
+        if let (Some(target), Some(failure)) = (&self.route, failure_of(error)) {
+            target.metrics.upstream.failed(failure);
         }
     }
 

@@ -17,6 +17,7 @@ mod target;
 mod upgrade;
 
 use std::net::IpAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -62,6 +63,23 @@ pub struct Downstream {
     pub interim: Option<Interim>,
 }
 
+/// What the downstream gets.
+pub struct Reply {
+    /// The answer.
+    pub response: Response<ResponseBody>,
+    /// Carries the bytes of a tunnel once the answer, a 101, has been sent; to be run by whoever owns the connection.
+    pub tunnel: Option<Tunnel>,
+}
+
+impl From<Response<ResponseBody>> for Reply {
+    fn from(response: Response<ResponseBody>) -> Self {
+        Self { response, tunnel: None }
+    }
+}
+
+/// Ends when the tunnel does; dropped, it ends the tunnel.
+pub type Tunnel = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// Takes a whole 1xx head, to be sent before the final answer.
 pub type Interim = Arc<dyn Fn(Bytes) + Send + Sync>;
 
@@ -87,13 +105,13 @@ impl Forwarder {
     }
 
     /// Answers one request. Whether the caller may use this proxy for that host has been looked at before.
-    pub async fn handle(&self, request: Request<Incoming>, downstream: &Downstream) -> Response<ResponseBody> {
+    pub async fn handle(&self, request: Request<Incoming>, downstream: &Downstream) -> Reply {
         let mut exchange = Exchange::begin(&request, downstream.peer, &self.log);
         match self.forward(request, downstream, &mut exchange).await {
-            Ok(Forwarded::Answer(response)) => answer::pass_on(response, exchange, &self.via),
-            Ok(Forwarded::Own(response)) => answer::own(response, exchange),
-            Ok(Forwarded::Tunnel(response, parts)) => answer::tunnel(response, *parts, exchange, &self.via),
-            Err(error) => answer::refuse(&error, exchange),
+            Ok(Forwarded::Answer(response)) => answer::pass_on(response, exchange, &self.via).into(),
+            Ok(Forwarded::Own(response)) => answer::own(response, exchange).into(),
+            Ok(Forwarded::Tunnel(response, upgrade)) => answer::tunnel(response, *upgrade, exchange, &self.via),
+            Err(error) => answer::refuse(&error, exchange).into(),
         }
     }
 
@@ -132,10 +150,10 @@ impl Forwarder {
         let outgoing = Outgoing::prepare(head, source, target, &self.via)?;
         let mut attempts = Attempts { target, outgoing, exchange, interim: downstream.interim.as_ref() };
         let mut response = attempts.deliver(token.as_deref()).await?;
-        if let (Some(tokens), Some(token)) = (&target.tokens, &token) {
-            if target.is_refusal(response.status()) {
-                response = Box::pin(attempts.renew_and_repeat(response, tokens, token)).await?;
-            }
+        if let (Some(tokens), Some(token)) = (&target.tokens, &token)
+            && target.is_refusal(response.status())
+        {
+            response = Box::pin(attempts.renew_and_repeat(response, tokens, token)).await?;
         }
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return match upgrade.filter(|_| attempts.outgoing.wants_websocket()) {

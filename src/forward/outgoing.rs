@@ -151,10 +151,10 @@ pub(super) fn authority(head: &Parts) -> Option<&str> {
     }
 }
 
-/// Host and port of an authority; an IPv6 address loses its brackets.
+/// Host and port of an authority; an IPv6 address keeps its brackets, as in the routes.
 pub(super) fn host_and_port(authority: &str) -> (&str, Option<u16>) {
-    if let Some(rest) = authority.strip_prefix('[') {
-        let (host, after) = rest.split_once(']').unwrap_or((rest, ""));
+    if let Some(end) = authority.strip_prefix('[').and_then(|rest| rest.find(']')) {
+        let (host, after) = authority.split_at_checked(end + 2).unwrap_or((authority, ""));
         return (host, after.strip_prefix(':').and_then(|port| port.parse().ok()));
     }
     match authority.rsplit_once(':') {

@@ -122,7 +122,7 @@ where
                 Ok(response) => return Ok(Sent { response, reused }),
                 // Nothing of it was written. A pooled connection proves nothing about the upstream: try the next one;
                 // a fresh one does.
-                Err(SendError { unsent: Some(unsent), reused: true, .. }) => {
+                Err(SendError { unsent: Some(unsent), .. }) if reused => {
                     request = unsent;
                     reuse = Reuse::Forbidden;
                 }
@@ -132,10 +132,10 @@ where
     }
 
     async fn connection(&self, reuse: Reuse) -> Result<Connection<B>, UpstreamError> {
-        if reuse == Reuse::Allowed {
-            if let Some(connection) = self.pool.take().await {
-                return Ok(connection);
-            }
+        if reuse == Reuse::Allowed
+            && let Some(connection) = self.pool.take().await
+        {
+            return Ok(connection);
         }
         self.connect(reuse).await
     }

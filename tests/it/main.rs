@@ -1,7 +1,13 @@
 //! What bearer-proxy promises, shown over real sockets with exact bytes on both sides. A module per promise.
 
 #![allow(unreachable_pub, reason = "a test binary has no outside")]
-#![allow(clippy::as_conversions, reason = "tests count small things")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::as_conversions,
+    reason = "a test that is surprised fails"
+)]
 
 mod forwarding;
 mod request_framing;

@@ -3,7 +3,7 @@
 //!
 //! Nothing here waits for time to pass: every wait is for an event, and every one has [`PATIENCE`] as its end.
 
-#![allow(dead_code, reason = "each promise uses the part that it needs")]
+#![allow(dead_code, unused_imports, reason = "each promise uses the part that it needs")]
 
 mod downstream;
 mod proxy;

@@ -119,6 +119,7 @@ pub fn parse(text: &str) -> Config {
 }
 
 impl Proxy {
+    #[allow(clippy::new_ret_no_self, reason = "it reads as what it is: a new proxy, with …")]
     pub fn new() -> ProxyBuilder {
         ProxyBuilder::default()
     }
