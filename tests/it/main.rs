@@ -10,5 +10,7 @@
 )]
 
 mod forwarding;
+mod request_bodies;
 mod request_framing;
 mod support;
+mod targets;

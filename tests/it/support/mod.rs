@@ -8,6 +8,7 @@
 mod downstream;
 mod proxy;
 pub mod refusal;
+pub mod sent;
 mod upstream;
 pub mod wire;
 
