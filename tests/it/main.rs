@@ -23,3 +23,7 @@ mod routes;
 mod support;
 mod websocket;
 mod tokens;
+mod request_bodies;
+mod request_framing;
+mod support;
+mod targets;

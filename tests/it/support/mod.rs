@@ -12,6 +12,9 @@ pub mod certificates;
 mod downstream;
 pub mod proxy;
 mod token_endpoint;
+mod proxy;
+pub mod refusal;
+pub mod sent;
 mod upstream;
 pub mod wire;
 
