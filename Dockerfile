@@ -20,8 +20,8 @@ ENV RUSTFLAGS="-C target-feature=+crt-static" \
 # line of ours. The empty files are what Cargo.toml names; they are older than any that are copied over them.
 COPY Cargo.toml Cargo.lock ./
 RUN mkdir src benches \
- && echo 'fn main() {}' > src/main.rs \
- && touch src/lib.rs benches/hot_path.rs benches/loopback.rs \
+ && echo '//! Empty.' | tee src/lib.rs benches/hot_path.rs benches/loopback.rs > src/main.rs \
+ && echo 'fn main() {}' >> src/main.rs \
  && cargo build --release --locked --target "$(uname -m)-unknown-linux-gnu" --bin bearer-proxy \
  && rm -r src
 
