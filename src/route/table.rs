@@ -87,9 +87,13 @@ impl<T> RouteTable<T> {
     }
 
     fn first_that_holds(&self, node: usize, method: &Method, headers: &HeaderMap) -> Option<&T> {
-        let positions = self.order.get(self.spans.get(node)?.clone())?;
-        let mut routes = positions.iter().filter_map(|position| self.routes.get(*position));
-        routes.find(|(matcher, _)| holds(matcher, method, headers)).map(|(_, to)| to)
+        for position in self.order.get(self.spans.get(node)?.clone())? {
+            let (matcher, to) = self.routes.get(*position)?;
+            if holds(matcher, method, headers) {
+                return Some(to);
+            }
+        }
+        None
     }
 }
 
