@@ -11,19 +11,18 @@
 
 mod access;
 mod cli;
+mod failures;
 mod faults;
 mod fidelity;
 mod forward_mode;
-mod failures;
 mod forwarding;
 mod pool;
 mod refusal;
-mod streaming;
-mod routes;
-mod support;
-mod websocket;
-mod tokens;
 mod request_bodies;
 mod request_framing;
+mod routes;
+mod streaming;
 mod support;
 mod targets;
+mod tokens;
+mod websocket;
