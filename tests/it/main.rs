@@ -10,6 +10,7 @@
 )]
 
 mod forwarding;
+mod hops;
 mod request_bodies;
 mod request_framing;
 mod support;
