@@ -9,6 +9,7 @@
     reason = "a test that is surprised fails"
 )]
 
+mod answer_framing;
 mod forwarding;
 mod hops;
 mod request_bodies;
