@@ -259,7 +259,8 @@ async fn token_prints_a_token_that_works_and_nothing_else() {
 
     let verbose = ended(&["token", "zpax", "--verbose", "--config", text(&file)]).await;
     assert_eq!((verbose.code, verbose.stdout.lines().count()), (Some(0), 1));
-    for step in ["grant client_credentials", "POST http://", "grant_type = client_credentials", "a token was obtained"] {
+    for step in ["grant client_credentials", "POST http://", "grant_type = client_credentials", "a token was obtained"]
+    {
         assert!(verbose.stderr.contains(step), "{step} in {}", verbose.stderr);
     }
     let secret = server.settings().client_secret.clone().unwrap();
@@ -460,7 +461,8 @@ async fn the_file_and_the_log_format_can_be_named_in_the_environment() {
 async fn log_format_json_makes_every_line_an_object() {
     let (files, upstream) = (Files::new(), Upstream::saying("hello").await);
     let file = files.write("proxy.yaml", &to(&upstream).text());
-    let process = Process::start(bearer_proxy(&["--config", text(&file), "--log-format", "json", "--log-level", "debug"]));
+    let process =
+        Process::start(bearer_proxy(&["--config", text(&file), "--log-format", "json", "--log-level", "debug"]));
     let line = process.stderr.wait_for("listening").await;
     let line: serde_json::Value = serde_json::from_str(&line).unwrap();
     let address = line["listener"].as_str().unwrap().parse().unwrap();

@@ -57,8 +57,7 @@ impl Authority {
 
     /// What a server configures that shows this certificate; with `callers`, it asks for one of theirs.
     pub fn server(shown: &Pair, callers: Option<&Self>) -> Arc<ServerConfig> {
-        let builder =
-            ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions().unwrap();
+        let builder = ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions().unwrap();
         let builder = match callers {
             Some(callers) => builder.with_client_cert_verifier(
                 rustls::server::WebPkiClientVerifier::builder_with_provider(Arc::new(callers.roots()), provider())

@@ -5,10 +5,10 @@
 
 #![allow(dead_code, unused_imports, reason = "each promise uses the part that it needs")]
 
-pub mod binary;
-pub mod certificates;
 pub mod api;
+pub mod binary;
 mod captured;
+pub mod certificates;
 mod downstream;
 mod proxy;
 mod token_endpoint;
@@ -17,10 +17,10 @@ pub mod wire;
 
 use std::time::Duration;
 
-pub use binary::Process;
-pub use certificates::{Authority, Files};
 pub use api::Api;
+pub use binary::Process;
 pub use captured::Captured;
+pub use certificates::{Authority, Files};
 pub use downstream::Downstream;
 pub use proxy::{Proxy, ProxyBuilder, parse};
 pub use token_endpoint::{TokenEndpoint, oauth_error};
