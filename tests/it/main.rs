@@ -10,4 +10,5 @@
 )]
 
 mod forwarding;
+mod reference;
 mod support;
