@@ -186,7 +186,14 @@ impl Forwarder {
         path::check(path)
             .map_err(|ambiguous| ForwardError::BadRequest { status: StatusCode::BAD_REQUEST, detail: ambiguous.0 })?;
         let (host, _) = outgoing::host_and_port(outgoing::authority(head).unwrap_or_default());
-        self.routes.find(host, path, &head.method, &head.headers).ok_or(ForwardError::NoRoute)
+        let found = match head.uri.authority() {
+            // As somebody's proxy: only to the host that was asked for.
+            Some(authority) if self.proxies(authority.as_str()) => {
+                self.routes.find_named(host, path, &head.method, &head.headers)
+            }
+            _ => self.routes.find(host, path, &head.method, &head.headers),
+        };
+        found.ok_or(ForwardError::NoRoute)
     }
 }
 
@@ -322,6 +329,7 @@ impl Attempts<'_> {
         self.let_go(response, replay).await?;
         let again = self.deliver(Some(&renewed)).await?;
         if self.target.is_refusal(again.status()) {
+            self.exchange.refused();
             renewed.refuse_until(Moment::now(), self.target.cooldown());
             self.exchange.retry(RetryOutcome::RefusedAgain);
         } else {

@@ -9,6 +9,21 @@
     reason = "a test that is surprised fails"
 )]
 
+mod access;
+mod cli;
+mod failures;
+mod faults;
+mod fidelity;
+mod forward_mode;
 mod forwarding;
 mod reference;
+mod pool;
+mod refusal;
+mod request_bodies;
+mod request_framing;
+mod routes;
+mod streaming;
 mod support;
+mod targets;
+mod tokens;
+mod websocket;
