@@ -18,6 +18,7 @@ mod forward_mode;
 mod forwarding;
 mod listeners;
 mod pool;
+mod reference;
 mod refusal;
 mod answer_framing;
 mod forwarding;
