@@ -10,19 +10,18 @@
 )]
 
 mod access;
+mod answer_framing;
 mod cli;
 mod failures;
 mod faults;
 mod fidelity;
 mod forward_mode;
 mod forwarding;
+mod hops;
 mod listeners;
 mod pool;
 mod reference;
 mod refusal;
-mod answer_framing;
-mod forwarding;
-mod hops;
 mod request_bodies;
 mod request_framing;
 mod routes;
