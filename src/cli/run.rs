@@ -22,11 +22,21 @@ pub(super) fn run(common: &Common) -> u8 {
             return FAILURE;
         }
     };
+    forbid_core_dumps();
     let Some(runtime) = runtime(&config) else { return FAILURE };
     let code = runtime.block_on(serve(common, config, &diagnostics));
     // What is left are connections that were cut off; nobody waits for them.
     runtime.shutdown_background();
     code
+}
+
+/// A core would hold every token and secret.
+fn forbid_core_dumps() {
+    use rustix::process::{Resource, Rlimit, setrlimit};
+    let none = Rlimit { current: Some(0), maximum: Some(0) };
+    if let Err(error) = setrlimit(Resource::Core, none) {
+        tracing::warn!(%error, "core dumps cannot be switched off: a crash could write secrets to disk");
+    }
 }
 
 fn runtime(config: &Config) -> Option<Runtime> {

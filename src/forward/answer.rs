@@ -13,12 +13,13 @@ use hyper::upgrade::OnUpgrade;
 
 use super::ForwardError;
 use super::Interim;
+use super::Reply;
 use super::body::RequestBody;
 use super::exchange::Exchange;
 use super::headers;
 use super::outgoing::Via;
 use super::respond::{self, Problem};
-use super::upgrade::Tunnel;
+use super::upgrade;
 use crate::upstream::AnswerBody;
 
 /// What the downstream gets as body. Dropping it tells how the exchange went.
@@ -71,16 +72,16 @@ pub(super) fn tunnel(
     downstream: OnUpgrade,
     mut exchange: Exchange,
     via: &Via,
-) -> Response<ResponseBody> {
+) -> Reply {
     let upstream = hyper::upgrade::on(&mut response);
     edit(&mut response, &exchange, via);
     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
     response.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));
     exchange.head(StatusCode::SWITCHING_PROTOCOLS.as_u16());
     let idle = exchange.target().map_or(Duration::ZERO, |target| target.upstream.idle_body());
-    // Ends with either side, or when nothing moves; both sockets are its own.
-    tokio::spawn(Tunnel { downstream, upstream, idle, exchange }.run());
-    response.map(|_| ResponseBody { content: Content::Nothing, exchange: None })
+    let tunnel = upgrade::carry(downstream, upstream, idle, exchange);
+    let response = response.map(|_| ResponseBody { content: Content::Nothing, exchange: None });
+    Reply { response, tunnel: Some(Box::pin(tunnel)) }
 }
 
 fn edit(response: &mut Response<AnswerBody<RequestBody>>, exchange: &Exchange, via: &Via) {

@@ -9,24 +9,14 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::exchange::Exchange;
 
-/// Both ends of a tunnel to be, once both sides have said yes.
-pub(super) struct Tunnel {
-    pub(super) downstream: OnUpgrade,
-    pub(super) upstream: OnUpgrade,
-    pub(super) idle: Duration,
-    pub(super) exchange: Exchange,
-}
-
-impl Tunnel {
-    /// Carries bytes both ways until either side ends, or nothing moves for `idle`.
-    pub(super) async fn run(mut self) {
-        let (Ok(downstream), Ok(upstream)) = tokio::join!(self.downstream, self.upstream) else {
-            tracing::debug!("a tunnel was given up before it began");
-            return;
-        };
-        let moved = carry(TokioIo::new(downstream), TokioIo::new(upstream), self.idle).await;
-        self.exchange.tunnelled(moved.up, moved.down);
-    }
+/// Carries bytes both ways, once both sides have switched, until either side ends or nothing moves for `idle`.
+pub(super) async fn carry(downstream: OnUpgrade, upstream: OnUpgrade, idle: Duration, mut exchange: Exchange) {
+    let (Ok(downstream), Ok(upstream)) = tokio::join!(downstream, upstream) else {
+        tracing::debug!("a tunnel was given up before it began");
+        return;
+    };
+    let moved = both_ways(TokioIo::new(downstream), TokioIo::new(upstream), idle).await;
+    exchange.tunnelled(moved.up, moved.down);
 }
 
 struct Moved {
@@ -37,7 +27,7 @@ struct Moved {
 /// After one side has ended, the other has this long to end too (R36).
 const FAREWELL: Duration = Duration::from_secs(1);
 
-async fn carry(downstream: TokioIo<Upgraded>, upstream: TokioIo<Upgraded>, idle: Duration) -> Moved {
+async fn both_ways(downstream: TokioIo<Upgraded>, upstream: TokioIo<Upgraded>, idle: Duration) -> Moved {
     let (down_read, down_write) = tokio::io::split(downstream);
     let (up_read, up_write) = tokio::io::split(upstream);
     let mut moved = Moved { up: 0, down: 0 };

@@ -16,9 +16,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
 use super::Serving;
-use super::registry::{Command, Entry, Registry};
+use super::registry::{Command, Life, Registry};
 use super::service::{Requests, WatchedBody};
 use super::strict::{Guard, Handle};
+use crate::forward::Tunnel;
 
 /// What all connections of a listener serve from; a reload puts something else in.
 pub(super) type Current = Arc<ArcSwap<Serving>>;
@@ -38,11 +39,34 @@ where
     serving.limits.configure(&mut builder);
     drop(serving);
     let requests = Requests::new(current, peer, handle);
-    let service = service_fn(move |request| Arc::clone(&requests).serve(request));
+    let served = Arc::clone(&requests);
+    let service = service_fn(move |request| Arc::clone(&served).serve(request));
     let connection = builder.serve_connection(TokioIo::new(guard), service).with_upgrades();
-    let ended = Driven { connection, entry, finishing: false }.await;
-    if let Err(error) = ended {
+    let life = Arc::clone(&entry.life);
+    if let Err(error) = (Driven { connection, life, finishing: false }).await {
         tracing::debug!(%error, "a downstream connection ended");
+    }
+    if let Some(tunnel) = requests.tunnel() {
+        // hyper has let go of the connection; it stays in the registry, so that a drain waits for it, and ends it.
+        entry.life.becomes_a_tunnel();
+        Tunnelled { tunnel, life: &entry.life }.await;
+    }
+}
+
+/// A tunnel that ends when it is cut off from outside.
+struct Tunnelled<'a> {
+    tunnel: Tunnel,
+    life: &'a Life,
+}
+
+impl Future for Tunnelled<'_> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        match self.life.command(cx.waker()) {
+            Command::Cut => Poll::Ready(()),
+            Command::Serve | Command::Finish => self.tunnel.as_mut().poll(cx),
+        }
     }
 }
 
@@ -52,7 +76,7 @@ where
     S: Service<Request<Incoming>, Response = Response<WatchedBody>, Error = Infallible>,
 {
     connection: UpgradeableConnection<I, S>,
-    entry: Entry,
+    life: Arc<Life>,
     finishing: bool,
 }
 
@@ -65,7 +89,7 @@ where
     type Output = hyper::Result<()>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<hyper::Result<()>> {
-        match self.entry.life.command(cx.waker()) {
+        match self.life.command(cx.waker()) {
             Command::Serve => {}
             Command::Finish if self.finishing => {}
             Command::Finish => {

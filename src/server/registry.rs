@@ -3,7 +3,7 @@
 //! No connection has a timer. One sweep a listener looks at them all; the granularity is that of the sweep.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
@@ -30,6 +30,8 @@ pub(super) struct Life {
     waker: OnceLock<Waker>,
     handle: Arc<Handle>,
     timeouts: ListenerTimeouts,
+    /// A tunnel has a time limit of its own.
+    is_tunnel: AtomicBool,
 }
 
 /// What a connection has been told.
@@ -62,7 +64,13 @@ pub(super) struct Entry {
 
 impl Registry {
     pub(super) fn enter(self: &Arc<Self>, handle: Arc<Handle>, timeouts: ListenerTimeouts) -> Entry {
-        let life = Arc::new(Life { command: AtomicU8::new(0), waker: OnceLock::new(), handle, timeouts });
+        let life = Arc::new(Life {
+            command: AtomicU8::new(0),
+            waker: OnceLock::new(),
+            handle,
+            timeouts,
+            is_tunnel: AtomicBool::new(false),
+        });
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let mut open = self.lock();
         open.insert(number, Arc::clone(&life));
@@ -134,7 +142,15 @@ impl Life {
         }
     }
 
+    /// From now on there are no requests to wait for.
+    pub(super) fn becomes_a_tunnel(&self) {
+        self.is_tunnel.store(true, Ordering::Release);
+    }
+
     fn is_overdue(&self) -> bool {
+        if self.is_tunnel.load(Ordering::Acquire) {
+            return false;
+        }
         let (since, limit) = match self.handle.waiting() {
             Waiting::No => return false,
             Waiting::ForHead { since } => (since, self.timeouts.request_head),

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -16,7 +16,9 @@ use super::strict::Handle;
 use crate::access::Peer;
 use crate::forward::Downstream;
 use crate::forward::ForwardError;
+use crate::forward::Reply;
 use crate::forward::ResponseBody;
+use crate::forward::Tunnel;
 
 /// What the requests of one connection share.
 pub(super) struct Requests {
@@ -26,6 +28,8 @@ pub(super) struct Requests {
     /// The same, for a downstream that does not know interim answers.
     downstream_1_0: Downstream,
     handle: Arc<Handle>,
+    /// What is to be run when hyper is done with the connection. Looked at only where there is one.
+    tunnel: Mutex<Option<Tunnel>>,
 }
 
 impl Requests {
@@ -33,7 +37,14 @@ impl Requests {
         let interim = Arc::clone(&handle);
         let downstream = Downstream { peer, interim: Some(Arc::new(move |head| interim.send_interim(head))) };
         let downstream_1_0 = Downstream { peer, interim: None };
-        Arc::new(Self { current, peer: peer.map_or(Peer::Unix, Peer::from), downstream, downstream_1_0, handle })
+        Arc::new(Self {
+            current,
+            peer: peer.map_or(Peer::Unix, Peer::from),
+            downstream,
+            downstream_1_0,
+            handle,
+            tunnel: Mutex::default(),
+        })
     }
 
     /// Answers one of them.
@@ -45,8 +56,11 @@ impl Requests {
         let mut watched = WatchedBody { body: None, handle: Arc::clone(&self.handle) };
         // hyper puts its half of an upgrade there, and nothing else.
         let asks_upgrade = !request.extensions().is_empty();
-        let response = self.answer(request, ordinal).await;
+        let Reply { response, tunnel } = self.answer(request, ordinal).await;
         self.handle.response_started();
+        if tunnel.is_some() {
+            *self.tunnel.lock().unwrap_or_else(PoisonError::into_inner) = tunnel;
+        }
         if asks_upgrade {
             match response.status() {
                 StatusCode::SWITCHING_PROTOCOLS => self.handle.tunnel(ordinal),
@@ -59,7 +73,12 @@ impl Requests {
         }))
     }
 
-    async fn answer(&self, request: Request<Incoming>, ordinal: u64) -> Response<ResponseBody> {
+    /// The tunnel that the last request has become.
+    pub(super) fn tunnel(&self) -> Option<Tunnel> {
+        self.tunnel.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    async fn answer(&self, request: Request<Incoming>, ordinal: u64) -> Reply {
         let serving = self.current.load_full();
         let downstream = match request.version() {
             Version::HTTP_10 => &self.downstream_1_0,
@@ -67,12 +86,12 @@ impl Requests {
         };
         if let Some(violation) = self.handle.refused(ordinal) {
             let error = ForwardError::BadRequest { status: violation.status, detail: violation.detail };
-            return serving.forwarder.refuse_unread(downstream, &error);
+            return serving.forwarder.refuse_unread(downstream, &error).into();
         }
         let (head, body) = request.into_parts();
         match admit(&serving, self.peer, &head) {
             Ok(()) => serving.forwarder.handle(Request::from_parts(head, body), downstream).await,
-            Err(error) => serving.forwarder.refuse(&head, downstream, &error),
+            Err(error) => serving.forwarder.refuse(&head, downstream, &error).into(),
         }
     }
 }

@@ -10,10 +10,28 @@
 )]
 
 mod credentials;
+mod access;
+mod answer_framing;
+mod cli;
 mod failures;
+mod faults;
+mod fidelity;
+mod forward_mode;
 mod forwarding;
 mod four_systems;
 mod refusal;
 mod secrets;
+mod hops;
+mod listeners;
+mod pool;
+mod reference;
+mod refusal;
+mod request_bodies;
+mod request_framing;
+mod routes;
+mod streaming;
 mod support;
+mod targets;
+mod tls;
 mod tokens;
+mod websocket;

@@ -6,19 +6,25 @@
 #![allow(dead_code, unused_imports, reason = "each promise uses the part that it needs")]
 
 pub mod api;
+pub mod binary;
 mod captured;
+pub mod certificates;
 mod downstream;
 pub mod proxy;
-mod token_endpoint;
+pub mod refusal;
+pub mod sent;
+pub mod token_endpoint;
 mod upstream;
 pub mod wire;
 
 use std::time::Duration;
 
 pub use api::Api;
+pub use binary::Process;
 pub use captured::Captured;
+pub use certificates::{Authority, Files};
 pub use downstream::Downstream;
-pub use proxy::{Proxy, ProxyBuilder};
+pub use proxy::{Proxy, ProxyBuilder, parse, proxy_yaml_error};
 pub use token_endpoint::{TokenEndpoint, oauth_error};
 pub use upstream::{Connection, Seen, Upstream};
 pub use wire::Message;
@@ -31,6 +37,18 @@ pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
     match tokio::time::timeout(PATIENCE, future).await {
         Ok(value) => value,
         Err(_) => panic!("waited in vain for {what}"),
+    }
+}
+
+/// An address of loopback that nobody listens on, with a port that the system gives to nobody by itself.
+pub fn free_address() -> std::net::SocketAddr {
+    static NEXT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+    loop {
+        let number = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed) * 7919 + std::process::id() * 131;
+        let address = ([127, 0, 0, 1], 10_000 + u16::try_from(number % 22_000).unwrap()).into();
+        if std::net::TcpListener::bind(address).is_ok() {
+            return address;
+        }
     }
 }
 
