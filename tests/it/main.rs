@@ -9,18 +9,16 @@
     reason = "a test that is surprised fails"
 )]
 
-mod credentials;
 mod access;
 mod answer_framing;
 mod cli;
+mod credentials;
 mod failures;
 mod faults;
 mod fidelity;
 mod forward_mode;
 mod forwarding;
 mod four_systems;
-mod refusal;
-mod secrets;
 mod hops;
 mod listeners;
 mod pool;
@@ -29,6 +27,7 @@ mod refusal;
 mod request_bodies;
 mod request_framing;
 mod routes;
+mod secrets;
 mod streaming;
 mod support;
 mod targets;
