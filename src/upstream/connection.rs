@@ -197,6 +197,8 @@ fn is_gone(error: &hyper::Error) -> bool {
 pub(super) struct Watch {
     state: AtomicU64,
     uploaded: AtomicBool,
+    /// Whether the request's body stands still because the downstream sends nothing; else the upstream takes nothing.
+    waits_for_body: AtomicBool,
     opened: u64,
     task: OnceLock<AbortHandle>,
 }
@@ -266,6 +268,7 @@ impl Watch {
         Self {
             state: AtomicU64::new(pack(Phase::Idle, u64::MAX)),
             uploaded: AtomicBool::new(true),
+            waits_for_body: AtomicBool::new(false),
             opened: now,
             task: OnceLock::new(),
         }
@@ -283,6 +286,11 @@ impl Watch {
     /// A piece of the answer's body has come.
     pub(super) fn body_moved(&self, idle: u64) {
         self.set(Phase::Body, clock::now().saturating_add(idle));
+    }
+
+    /// The request's body was asked for more: whether there was nothing.
+    pub(super) fn waits_for_body(&self, waits: bool) {
+        self.waits_for_body.store(waits, Ordering::Relaxed);
     }
 
     /// A piece of the request's body has gone; the answer may have begun already.
@@ -327,7 +335,8 @@ impl Watch {
 
     fn timed_out(&self) -> Option<UpstreamError> {
         match Phase::of(self.state.load(Ordering::Acquire)) {
-            Phase::EndedUpload => Some(UpstreamError::UploadTimeout),
+            Phase::EndedUpload if self.waits_for_body.load(Ordering::Relaxed) => Some(UpstreamError::UploadTimeout),
+            Phase::EndedUpload => Some(UpstreamError::WriteTimeout),
             Phase::EndedHead => Some(UpstreamError::ResponseHeadTimeout),
             Phase::Idle | Phase::Upload | Phase::Head | Phase::Body | Phase::Ended => None,
         }

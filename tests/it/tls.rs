@@ -12,7 +12,9 @@ use tokio_rustls::client::TlsStream;
 
 use super::support::certificates::{Pair, connect_tls};
 use super::support::wire::{Buffered, Message};
-use super::support::{Authority, Downstream, Files, Proxy, ProxyBuilder, Upstream, parse, proxy_yaml_error, soon};
+use super::support::{
+    Authority, Downstream, Files, Proxy, ProxyBuilder, Upstream, eventually, parse, proxy_yaml_error, soon,
+};
 
 /// `tls` of a listener whose files are `server.pem` and `server.key` there.
 fn listener(files: &Files, more: &str) -> String {
@@ -94,7 +96,7 @@ async fn plain_http_on_a_tls_port_gets_no_answer_and_disturbs_nobody() {
 async fn a_handshake_that_does_not_end_is_cut_off() {
     let (upstream, files, authority) = (Upstream::saying("hello").await, Files::new(), Authority::new("ours"));
     files.pair("server", &authority.issue("proxy.example"));
-    let limits = format!("{}    timeouts: {{tls_handshake: 300ms}}\n", listener(&files, ""));
+    let limits = format!("{}    timeouts: {{tls_handshake: 1s}}\n", listener(&files, ""));
     let proxy = Proxy::new().route("/", &upstream.url(), "none", "").listener(&limits).start().await;
     let began = Instant::now();
     let mut silent = Downstream::of(&proxy).await;
@@ -105,7 +107,7 @@ async fn a_handshake_that_does_not_end_is_cut_off() {
     assert!(silent.is_closed().await);
     half.read_to_end().await;
 
-    assert!(began.elapsed() >= Duration::from_millis(290));
+    assert!(began.elapsed() >= Duration::from_millis(990));
     assert_eq!(over_tls(&proxy, &authority, None).await.unwrap().get("/").await.status(), 200);
 }
 
@@ -305,10 +307,15 @@ async fn an_address_is_verified_as_an_address() {
 #[tokio::test]
 async fn there_is_no_way_back_to_plain_text() {
     // Answers whatever comes, as a plain server answers a handshake that it takes for a request.
-    let plain = Upstream::start(|mut connection| async move {
-        connection.send("HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n").await;
-        let bytes = connection.read_to_end().await;
-        assert!(!String::from_utf8_lossy(&bytes).contains("HTTP/1.1"), "a request in plain text");
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let recorder = Arc::clone(&heard);
+    let plain = Upstream::start(move |mut connection| {
+        let recorder = Arc::clone(&recorder);
+        async move {
+            connection.send("HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n").await;
+            let bytes = connection.read_to_end().await;
+            recorder.lock().unwrap().push(bytes);
+        }
     })
     .await;
     let url = plain.url().replace("http://127.0.0.1", "https://localhost");
@@ -318,6 +325,8 @@ async fn there_is_no_way_back_to_plain_text() {
 
     assert_eq!(answer.status(), 502);
     assert_eq!(answer.field("proxy-status"), Some("bearer-proxy; error=tls_protocol_error"));
+    eventually("the end of the connection", || heard.lock().unwrap().len() == 1).await;
+    assert_eq!(heard.lock().unwrap()[0][0], 22, "nothing but a TLS handshake came");
 }
 
 #[tokio::test]
