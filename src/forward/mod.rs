@@ -327,7 +327,6 @@ impl Attempts<'_> {
             }
         };
         self.let_go(response, replay).await?;
-        // Also when the second attempt gets no answer.
         self.exchange.token(TokenAction::Retried);
         let again = self.deliver(Some(&renewed)).await?;
         if self.target.is_refusal(again.status()) {
