@@ -336,6 +336,7 @@ impl Attempts<'_> {
             }
         };
         self.let_go(response, replay).await?;
+        self.exchange.token(TokenAction::Retried);
         let again = self.deliver(Some(&renewed)).await?;
         if self.target.is_refusal(again.status()) {
             self.exchange.refused();
