@@ -18,6 +18,7 @@ mod forward_mode;
 mod forwarding;
 mod life;
 mod listeners;
+mod observability;
 mod pool;
 mod refusal;
 mod reload;
