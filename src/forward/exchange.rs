@@ -212,7 +212,7 @@ fn failure_of(error: &UpstreamError) -> Option<UpstreamFailure> {
         UpstreamError::Terminated(_) => UpstreamFailure::BrokenOff,
         UpstreamError::ResponseHeadTimeout => UpstreamFailure::ResponseTimeout,
         UpstreamError::Malformed(_) | UpstreamError::HeadTooLarge => UpstreamFailure::Malformed,
-        UpstreamError::UploadTimeout => UpstreamFailure::BodyTimeout,
+        UpstreamError::UploadTimeout | UpstreamError::WriteTimeout => UpstreamFailure::BodyTimeout,
         // The downstream's doing.
         UpstreamError::UploadAborted(_) => return None,
     })

@@ -30,7 +30,9 @@ impl Outgoing {
         if found.max_forwards && head.method == Method::OPTIONS {
             count_down(&mut head);
         }
-        let hop = headers::strip(&mut head.headers, found);
+        let mut hop = headers::strip(&mut head.headers, found);
+        // A server ignores an Upgrade of HTTP/1.0 (RFC 9110 §7.8).
+        hop.websocket &= head.version == Version::HTTP_11;
         if found.expect {
             // hyper has answered it, or will when the body is asked for (R20).
             head.headers.remove(header::EXPECT);

@@ -156,6 +156,9 @@ impl Problem {
             }
             UpstreamError::ConnectTimeout => late("connection_timeout", "No connection to the upstream in time."),
             UpstreamError::ResponseHeadTimeout => late("http_response_timeout", "No answer from the upstream in time."),
+            UpstreamError::WriteTimeout => {
+                late("connection_write_timeout", "The upstream does not take the request in time.")
+            }
             UpstreamError::TooManyConnections => Self {
                 retry_after: Some(Duration::from_secs(1)),
                 ..Self::new(

@@ -34,7 +34,11 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Upload<B> {
     type Error = B::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        if let Some(watch) = &self.watch {
+            watch.waits_for_body(polled.is_pending());
+        }
+        let frame = ready!(polled);
         if let Some(watch) = &self.watch {
             match &frame {
                 Some(Ok(_)) if !self.body.is_end_stream() => watch.upload_moved(self.idle),

@@ -149,18 +149,30 @@ where
     }
 }
 
-/// An answer whose length could be read in two ways (RFC 9112 §6.3; R24). hyper takes the first reading.
+/// An answer whose length could be read in two ways (RFC 9112 §6.3; R24). hyper takes the first reading, and looks at no
+/// length where no body comes.
 fn ambiguous(response: &Response<Incoming>) -> Option<&'static str> {
     let headers = response.headers();
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+    let length = lengths.next();
+    if lengths.next().is_some() || length.is_some_and(|length| !is_length(length.as_bytes())) {
+        return Some("a Content-Length that is not one number");
+    }
     let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
     let coding = codings.next()?;
-    if headers.contains_key(CONTENT_LENGTH) {
+    if length.is_some() {
         return Some("both Transfer-Encoding and Content-Length");
     }
     if codings.next().is_some() || !coding.as_bytes().eq_ignore_ascii_case(b"chunked") {
         return Some("a Transfer-Encoding that is not exactly chunked");
     }
     None
+}
+
+/// `1*DIGIT` that fits.
+fn is_length(value: &[u8]) -> bool {
+    let digits = std::str::from_utf8(value).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    digits.is_some_and(|digits| digits.parse::<u64>().is_ok())
 }
 
 fn classify(error: &hyper::Error) -> UpstreamError {
@@ -185,6 +197,8 @@ fn is_gone(error: &hyper::Error) -> bool {
 pub(super) struct Watch {
     state: AtomicU64,
     uploaded: AtomicBool,
+    /// Whether the request's body stands still because the downstream sends nothing; else the upstream takes nothing.
+    waits_for_body: AtomicBool,
     opened: u64,
     task: OnceLock<AbortHandle>,
 }
@@ -254,6 +268,7 @@ impl Watch {
         Self {
             state: AtomicU64::new(pack(Phase::Idle, u64::MAX)),
             uploaded: AtomicBool::new(true),
+            waits_for_body: AtomicBool::new(false),
             opened: now,
             task: OnceLock::new(),
         }
@@ -271,6 +286,11 @@ impl Watch {
     /// A piece of the answer's body has come.
     pub(super) fn body_moved(&self, idle: u64) {
         self.set(Phase::Body, clock::now().saturating_add(idle));
+    }
+
+    /// The request's body was asked for more: whether there was nothing.
+    pub(super) fn waits_for_body(&self, waits: bool) {
+        self.waits_for_body.store(waits, Ordering::Relaxed);
     }
 
     /// A piece of the request's body has gone; the answer may have begun already.
@@ -315,7 +335,8 @@ impl Watch {
 
     fn timed_out(&self) -> Option<UpstreamError> {
         match Phase::of(self.state.load(Ordering::Acquire)) {
-            Phase::EndedUpload => Some(UpstreamError::UploadTimeout),
+            Phase::EndedUpload if self.waits_for_body.load(Ordering::Relaxed) => Some(UpstreamError::UploadTimeout),
+            Phase::EndedUpload => Some(UpstreamError::WriteTimeout),
             Phase::EndedHead => Some(UpstreamError::ResponseHeadTimeout),
             Phase::Idle | Phase::Upload | Phase::Head | Phase::Body | Phase::Ended => None,
         }

@@ -33,9 +33,12 @@ pub enum UpstreamError {
     /// No head within `timeouts.response_head`.
     #[error("no answer within timeouts.response_head")]
     ResponseHeadTimeout,
-    /// The request's body stood still for `timeouts.idle_body`.
+    /// The downstream sent nothing of the request's body for `timeouts.idle_body`.
     #[error("the request's body stood still for timeouts.idle_body")]
     UploadTimeout,
+    /// The upstream took nothing of the request's body for `timeouts.idle_body`.
+    #[error("the upstream took nothing of the request's body within timeouts.idle_body")]
+    WriteTimeout,
     /// The downstream's body broke off; the request was not completed.
     #[error("the downstream's body broke off: {0}")]
     UploadAborted(String),

@@ -10,21 +10,27 @@
 )]
 
 mod access;
+mod answer_framing;
 mod cli;
+mod credentials;
 mod failures;
 mod faults;
 mod fidelity;
 mod forward_mode;
 mod forwarding;
+mod four_systems;
+mod hops;
 mod life;
 mod listeners;
 mod observability;
 mod pool;
+mod reference;
 mod refusal;
 mod reload;
 mod request_bodies;
 mod request_framing;
 mod routes;
+mod secrets;
 mod streaming;
 mod support;
 mod targets;

@@ -317,6 +317,26 @@ async fn an_invalid_chunk_breaks_off_both_sides() {
     assert_all_broken(others.into_iter().map(str::to_owned).chain(sizes)).await;
 }
 
+// R12, R48
+#[tokio::test]
+async fn an_invalid_chunk_breaks_off_an_answer_that_has_begun() {
+    let upstream = Upstream::start(|mut connection| async move {
+        connection.head().await.unwrap();
+        connection.send("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\n").await;
+        let came = connection.read_to_end().await;
+        assert_eq!(String::from_utf8_lossy(&came), "3\r\nabc\r\n");
+    })
+    .await;
+    let proxy = Proxy::to(&upstream).await;
+    let mut downstream = Downstream::of(&proxy).await;
+    downstream.send(&chunked("POST", "3\r\nabc\r\n")).await;
+    assert_eq!(downstream.head().await.status(), 200);
+    assert_eq!(downstream.read_through(b"hi\r\n").await.unwrap(), b"2\r\nhi\r\n");
+    downstream.send(["0x0\r\n\r\n", SMUGGLED].concat()).await;
+    assert_eq!(shown(&downstream.read_to_end().await), "");
+    assert_eq!(upstream.seen().connections(), 1);
+}
+
 // R13
 #[tokio::test]
 async fn chunk_extensions_and_trailers_beyond_a_limit_break_off_both_sides() {

@@ -80,6 +80,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Downstream<S> {
         self.buffered.take(&mut self.stream, count).await
     }
 
+    /// Throws away what was read ahead of what was asked for, and says how many bytes that was: the rest can then be read
+    /// from the stream itself.
+    pub fn take_ahead(&mut self) -> usize {
+        std::mem::take(&mut self.buffered).waiting().len()
+    }
+
     /// Bytes up to and with this mark.
     pub async fn read_through(&mut self, mark: &[u8]) -> Option<Vec<u8>> {
         self.buffered.take_through(&mut self.stream, mark).await
