@@ -162,9 +162,6 @@ async fn metrics_count_what_has_passed() {
         ("retries_total{route=\"api\",outcome=\"success\"}".to_owned(), 1.0),
         ("retries_total{route=\"api\",outcome=\"renewal_failed\"}".to_owned(), 0.0),
         ("token_requests_total{credential=\"zpax\",outcome=\"success\"}".to_owned(), 2.0),
-        (format!("upstream_connections_opened_total{{upstream=\"{upstream}\"}}"), 1.0),
-        (format!("upstream_connections_reused_total{{upstream=\"{upstream}\"}}"), 3.0),
-        (format!("upstream_connections_open{{upstream=\"{upstream}\"}}"), 1.0),
         (format!("upstream_failures_total{{upstream=\"{gone}\",kind=\"refused\"}}"), 1.0),
         (format!("connections_accepted_total{{listener=\"{listener}\"}}"), 2.0),
         (format!("connections_open{{listener=\"{listener}\"}}"), 0.0),
@@ -172,6 +169,10 @@ async fn metrics_count_what_has_passed() {
     ] {
         assert_eq!(value(page, &line), expected, "{line} in\n{page}");
     }
+    // The retry may find the connection of the first attempt free again, or open another.
+    let connections = |what: &str| value(page, &format!("upstream_connections_{what}{{upstream=\"{upstream}\"}}"));
+    assert_eq!(connections("opened_total") + connections("reused_total"), 4.0);
+    assert_eq!(connections("open"), connections("opened_total"));
     let left = value(page, "token_expires_seconds{credential=\"zpax\"}");
     assert!((3590.0..=3600.0).contains(&left), "{left}");
     assert!(value(page, "request_duration_seconds_sum{route=\"api\"}") > 0.0);
@@ -419,7 +420,7 @@ async fn a_log_that_takes_nothing_holds_up_no_request_and_its_losses_are_counted
     let proxy = app::Proxy::start_with(&to(&upstream).config(), Arc::clone(&metrics), log).await.unwrap();
     let dropped = || value(&metrics.exposition(Vec::new()), "log_lines_dropped_total{log=\"access\"}");
     let mut downstream = Downstream::connect(proxy.addresses()[0]).await;
-    let long = "x".repeat(8000);
+    let long = "x".repeat(2000);
 
     let mut asked = 0;
     while dropped() == 0.0 {
