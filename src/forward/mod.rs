@@ -134,8 +134,7 @@ impl Forwarder {
 
     /// Answers a request whose head was not acceptable, and of which therefore nothing is known.
     pub fn refuse_unread(&self, downstream: &Downstream, error: &ForwardError) -> Response<ResponseBody> {
-        let (head, ()) = Request::new(()).into_parts();
-        self.answer_error(error, Exchange::of_head(&head, downstream.peer, &self.log))
+        self.answer_error(error, Exchange::of_nothing(downstream.peer, &self.log))
     }
 
     fn answer_error(&self, error: &ForwardError, exchange: Exchange) -> Response<ResponseBody> {

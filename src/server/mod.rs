@@ -182,7 +182,9 @@ impl Listener {
 
     async fn sweep(&self) {
         loop {
-            tokio::time::sleep(registry::sweep_interval(self.current.load().timeouts)).await;
+            // Looked at before, and not within, the statement that waits: else what a reload replaced would live on.
+            let interval = registry::sweep_interval(self.current.load().timeouts);
+            tokio::time::sleep(interval).await;
             self.registry.sweep();
         }
     }
