@@ -23,6 +23,8 @@
 //! | [`app`] | puts the rooms together and keeps them running |
 //! | [`cli`] | arguments, one file a command |
 
+#![forbid(unsafe_code)]
+
 pub mod access;
 pub mod admin;
 pub mod app;

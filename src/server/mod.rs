@@ -178,6 +178,28 @@ async fn accept_failed(bound: &Bound, error: &std::io::Error) {
     tokio::time::sleep(Duration::from_millis(100)).await;
 }
 
+/// Serves one stream that is already there, as a listener serves each of its own, until it ends: for benches, and for
+/// embedding where somebody else accepts. Dropped before, it cuts the connection off. `peer`: the caller's address;
+/// `None`: the caller counts as one on a Unix socket.
+pub async fn serve_stream<S>(stream: S, peer: Option<IpAddr>, serving: Serving)
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let interval = registry::sweep_interval(serving.timeouts);
+    let (current, registry) = (Arc::new(ArcSwap::from_pointee(serving)), Arc::new(Registry::default()));
+    let sweep = async {
+        loop {
+            tokio::time::sleep(interval).await;
+            registry.sweep();
+        }
+    };
+    tokio::select! {
+        () = handshake(stream, peer, current, &registry) => {}
+        // Never ends: it tells the connection, which then does.
+        () = sweep => {}
+    }
+}
+
 async fn handshake<S>(stream: S, peer: Option<IpAddr>, current: Current, registry: &Arc<Registry>)
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,

@@ -9,12 +9,30 @@
     reason = "a test that is surprised fails"
 )]
 
+mod access;
+mod answer_framing;
 mod cli;
+mod credentials;
+mod failures;
 mod faults;
 mod fidelity;
+mod forward_mode;
 mod forwarding;
+mod four_systems;
+mod hops;
+mod life;
+mod listeners;
 mod pool;
+mod reference;
 mod refusal;
+mod reload;
+mod request_bodies;
+mod request_framing;
+mod routes;
+mod secrets;
 mod streaming;
 mod support;
+mod targets;
+mod tls;
+mod tokens;
 mod websocket;

@@ -7,6 +7,7 @@
 mod compose;
 mod encode;
 mod inputs;
+mod scrub;
 
 use http::HeaderName;
 use url::Url;
@@ -17,6 +18,7 @@ use crate::secret::{Secret, SecretError};
 pub(super) use compose::{compose, own_url};
 pub(super) use encode::{HttpRequest, OUR_NAME};
 pub(super) use inputs::Inputs;
+pub(super) use scrub::REDACTED;
 
 /// Which request of a credential this is.
 #[derive(Clone)]
@@ -100,19 +102,15 @@ impl TokenRequest {
         self.concealed.push(secret);
     }
 
-    /// Takes out of a server's text whatever secret of this request it repeats. What is shorter than four characters
-    /// is in any text by chance.
+    /// Takes out of a server's text whatever secret of this request it repeats.
     pub(super) fn scrub(&self, text: &str) -> String {
         let parameters =
             self.parameters.iter().filter(|(name, _)| is_secret(name)).flat_map(|(_, value)| value.texts());
         let headers = self.headers.iter().map(|(_, value)| value);
-        let mut secrets: Vec<&str> = parameters.chain(headers).chain(&self.concealed).map(Secret::expose).collect();
-        // The longest first: a secret may be part of another.
-        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
-        secrets
-            .into_iter()
-            .filter(|secret| secret.len() >= 4)
-            .fold(text.to_owned(), |text, secret| text.replace(secret, REDACTED))
+        let secrets = parameters.chain(headers).chain(&self.concealed).map(Secret::expose);
+        // `Basic` and what follows it may be told apart.
+        let credentials = self.headers.iter().filter_map(|(_, value)| value.expose().split_once(' '));
+        scrub::scrub(text, secrets.chain(credentials.map(|(_, credentials)| credentials)))
     }
 }
 
@@ -169,9 +167,6 @@ const SHOWN: [&str; 11] = [
     "actor_token_type",
     "requested_token_type",
 ];
-
-/// What stands where a secret was.
-pub(super) const REDACTED: &str = "<redacted>";
 
 #[cfg(test)]
 impl TokenRequest {

@@ -68,11 +68,21 @@ struct LinesInner {
 
 impl Process {
     /// Starts it, with its output read here.
-    pub fn start(mut command: Command) -> Self {
-        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    pub fn start(command: Command) -> Self {
+        Self::start_with_stdout(command, Stdio::piped())
+    }
+
+    /// As [`Process::start`], with something else for standard output, which is not read here.
+    pub fn start_with_stdout(mut command: Command, stdout: Stdio) -> Self {
+        command.stdout(stdout).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
+        // What was handed to the child is the child's alone.
+        drop(command);
         let (stdout, stderr) = (Lines::default(), Lines::default());
-        stdout.clone().follow(child.stdout.take().unwrap());
+        match child.stdout.take() {
+            Some(piped) => stdout.clone().follow(piped),
+            None => stdout.close(),
+        }
         stderr.clone().follow(child.stderr.take().unwrap());
         Self { id: child.id(), stdout, stderr, end: wait(child) }
     }
@@ -138,9 +148,13 @@ impl Lines {
                 self.0.changed.notify_waiters();
                 line.clear();
             }
-            self.0.text.lock().unwrap().1 = true;
-            self.0.changed.notify_waiters();
+            self.close();
         });
+    }
+
+    fn close(&self) {
+        self.0.text.lock().unwrap().1 = true;
+        self.0.changed.notify_waiters();
     }
 
     /// All so far.

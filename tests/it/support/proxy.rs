@@ -120,6 +120,14 @@ pub fn parse(text: &str) -> Config {
     config::parse(text, Path::new("proxy.yaml"), &|_| None).unwrap_or_else(|error| panic!("{error}\n{text}"))
 }
 
+/// What is wrong with a file; a right one fails the test.
+pub fn proxy_yaml_error(text: &str) -> config::ConfigError {
+    match config::parse(text, Path::new("proxy.yaml"), &|_| None) {
+        Ok(_) => panic!("nothing is wrong with\n{text}"),
+        Err(error) => error,
+    }
+}
+
 impl Proxy {
     #[allow(clippy::new_ret_no_self, reason = "it reads as what it is: a new proxy, with …")]
     pub fn new() -> ProxyBuilder {

@@ -61,8 +61,16 @@ impl TokenEndpoint {
 
     /// A credential of grant `client_credentials` that asks here.
     pub fn credential(&self, name: &str) -> String {
+        self.credential_with(name, "")
+    }
+
+    /// The same with further keys, or others in place of these: lines of YAML at four spaces.
+    pub fn credential_with(&self, name: &str, more: &str) -> String {
         let url = self.url();
-        format!("  {name}: {{grant: client_credentials, token_url: \"{url}\", client_id: me, client_secret: s3cret}}\n")
+        let has = |key: &str| more.lines().any(|line| line.starts_with(&format!("    {key}:")));
+        let defaults = [("grant", "client_credentials"), ("client_id", "me"), ("client_secret", "s3cret")];
+        let lines = defaults.iter().filter(|(key, _)| !has(key)).map(|(key, value)| format!("    {key}: {value}\n"));
+        format!("  {name}:\n    token_url: {url}\n{}{more}", lines.collect::<String>())
     }
 
     /// The token requests that have come so far.

@@ -149,9 +149,8 @@ impl Seen {
         soon(&format!("{count} requests at the upstream"), async {
             loop {
                 let changed = self.inner.changed.notified();
-                let requests = self.requests();
-                if requests.len() >= count {
-                    return requests;
+                if self.inner.requests.lock().unwrap().len() >= count {
+                    return self.requests();
                 }
                 changed.await;
             }
