@@ -257,7 +257,11 @@ impl Attempts<'_> {
         &mut self,
         token: Option<&AccessToken>,
     ) -> Result<Response<AnswerBody<RequestBody>>, ForwardError> {
-        match self.send(token, Reuse::Allowed).await? {
+        let reuse = match self.outgoing.is_idempotent() {
+            true => Reuse::Allowed,
+            false => Reuse::Cautious,
+        };
+        match self.send(token, reuse).await? {
             Ok(response) => Ok(response),
             Err(failed) => Box::pin(self.deliver_again(failed, token)).await,
         }
