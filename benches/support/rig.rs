@@ -53,10 +53,14 @@ pub fn run(case: &Case, count: usize) -> Cost {
             allocated.push(Allocated::so_far() - before);
         }
         let time = began.elapsed() / u32::try_from(count).unwrap();
-        // Not all are equal: the log's buffer grows now and then, depending on when its writer comes by.
-        allocated.sort_by_key(|one| (one.count, one.bytes));
-        Cost { allocated: allocated[count / 2], time }
+        Cost { allocated: median(allocated), time }
     })
+}
+
+/// Not all are equal: the log's buffer grows now and then, depending on when its writer comes by.
+pub fn median(mut all: Vec<Allocated>) -> Allocated {
+    all.sort_by_key(|one| (one.count, one.bytes));
+    all[all.len() / 2]
 }
 
 /// The downstream.
