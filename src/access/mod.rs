@@ -9,13 +9,6 @@ mod origin;
 
 pub use decide::{Denied, Peer, decide};
 
-/// Whether `host`, port and all, is a name that every host has for itself: `localhost`, what is below it, loopback
-/// addresses.
-#[must_use]
-pub fn is_own_host(host: &str) -> bool {
-    host::name_of(host).is_some_and(host::is_own)
-}
-
 /// The rules of one listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccessSettings {
@@ -25,6 +18,19 @@ pub struct AccessSettings {
     pub hosts: HostRule,
     /// `allowed_origins`: origins that browsers may call from, as they write them (`https://app.example`).
     pub origins: OriginRule,
+}
+
+impl AccessSettings {
+    /// Whether `host`, port and all, is a name of the listener itself: one under `hosts`, or else one that every host
+    /// has for itself (`localhost`, what is below it, loopback addresses). A request in absolute form that names it is
+    /// for us, and none to be forwarded.
+    #[must_use]
+    pub fn is_own_name(&self, host: &str) -> bool {
+        host::name_of(host).is_some_and(|name| match &self.hosts {
+            HostRule::Any | HostRule::OwnAndRoutes => host::is_own(name),
+            HostRule::Listed(names) => host::is_listed(names, name),
+        })
+    }
 }
 
 /// `access`.

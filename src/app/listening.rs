@@ -49,6 +49,16 @@ struct Step {
     new: Option<Bound>,
 }
 
+/// The listeners that are open and have this address, each asked for once: several may have port 0.
+struct Known<'a>(Vec<&'a Open>);
+
+impl<'a> Known<'a> {
+    fn take(&mut self, address: &ListenAddress) -> Option<&'a Open> {
+        let position = self.0.iter().position(|open| open.address == *address)?;
+        Some(self.0.remove(position))
+    }
+}
+
 impl Listening {
     pub(super) fn start(settings: &[ListenerSettings], world: &World, metrics: &Metrics) -> Result<Self, StartError> {
         let listening = Self {
@@ -64,8 +74,9 @@ impl Listening {
     /// Opens what is to be opened, and makes what is to be served from.
     pub(super) fn prepare(&self, settings: &[ListenerSettings], world: &World) -> Result<Change, StartError> {
         let open = self.open();
+        let mut known = Known(open.iter().collect());
         let steps = settings.iter().map(|settings| {
-            let known = open.iter().find(|known| known.address == settings.address);
+            let known = known.take(&settings.address);
             let tls = tls_of(settings, known.and_then(|known| known.tls.as_ref()))?;
             let previous = known.map(|known| known.listener.serving());
             let config = tls.as_ref().map(|tls| Arc::clone(&tls.config));
@@ -92,7 +103,7 @@ impl Listening {
             let known = open.iter().position(|known| known.address == address);
             match (known, new) {
                 (Some(position), _) => {
-                    let mut known = open.swap_remove(position);
+                    let mut known = open.remove(position);
                     known.listener.replace(serving);
                     known.tls = tls;
                     next.push(known);
@@ -118,16 +129,16 @@ impl Listening {
     ) -> Open {
         let shown = bound.local_addr().map_or_else(|| address.to_string(), |address| address.to_string());
         tracing::info!(listener = shown, tls = tls.is_some(), "listening");
-        let listener = Arc::new(Listener::new(bound, serving, metrics.listener(&shown)));
+        let listener = Arc::new(Listener::new(&bound, serving, metrics.listener(&shown)));
         let (stop, stopped) = watch::channel(false);
         let drain = Arc::clone(&self.drain);
         let drain = move || Duration::from_millis(drain.load(Ordering::Acquire));
-        let task = tokio::spawn(Arc::clone(&listener).serve(stopped, drain));
+        let task = tokio::spawn(Arc::clone(&listener).serve(bound, stopped, drain));
         Open { address, tls, listener, stop, task }
     }
 
     pub(super) fn addresses(&self) -> Vec<SocketAddr> {
-        self.open().iter().filter_map(|open| open.listener.bound().local_addr()).collect()
+        self.open().iter().filter_map(|open| open.listener.local_addr()).collect()
     }
 
     /// Stops them all, each within its drain.
@@ -151,7 +162,8 @@ impl Listening {
 
 fn tls_of(settings: &ListenerSettings, known: Option<&Tls>) -> Result<Option<Tls>, StartError> {
     let Some(wanted) = &settings.tls else { return Ok(None) };
-    if let Some(known) = known.filter(|known| known.settings == *wanted) {
+    // The roots of `client_ca` are read when a configuration is made: a reload reads them again.
+    if let Some(known) = known.filter(|known| known.settings == *wanted && wanted.client_ca.is_none()) {
         return Ok(Some(known.clone()));
     }
     let config = tls::server_config(&wanted.identity, wanted.client_ca.as_deref())

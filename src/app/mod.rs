@@ -32,6 +32,7 @@ pub struct Proxy {
     shared: Arc<Shared>,
     listening: Listening,
     admin: Mutex<Option<Admin>>,
+    reloading: tokio::sync::Mutex<()>,
     sweeper: JoinHandle<()>,
 }
 
@@ -93,7 +94,8 @@ impl Proxy {
             started: Instant::now(),
             draining: AtomicBool::new(false),
         });
-        let proxy = Self { shared, listening, admin: Mutex::new(None), sweeper: tokio::spawn(environment.sweep()) };
+        let sweeper = tokio::spawn(environment.sweep());
+        let proxy = Self { shared, listening, admin: Mutex::default(), reloading: Default::default(), sweeper };
         let admin = proxy.start_admin(config).await?;
         *proxy.admin() = admin;
         Ok(proxy)
@@ -106,6 +108,9 @@ impl Proxy {
     ///
     /// As [`Proxy::start`].
     pub async fn reload(&self, config: &Config) -> Result<(), StartError> {
+        // Held to the end: what one reload prepares, another must not change before it is done.
+        let _one_at_a_time = self.reloading.lock().await;
+        self.shared.environment.forget_roots();
         let previous = self.shared.world.load_full();
         let log = match previous.log_settings == config.log {
             true => {
@@ -171,7 +176,6 @@ impl Proxy {
             drop(admin.stop);
             let _ = tokio::time::timeout(Duration::from_secs(2), admin.task).await;
         }
-        self.sweeper.abort();
         world.log.flush();
     }
 
@@ -193,6 +197,12 @@ impl Proxy {
 
     fn admin(&self) -> MutexGuard<'_, Option<Admin>> {
         self.admin.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.sweeper.abort();
     }
 }
 

@@ -33,7 +33,7 @@ pub(super) struct Credential {
 
 /// What a world is made with, and what it does not own.
 pub(super) struct Parts<'a> {
-    pub(super) metrics: &'a Metrics,
+    pub(super) metrics: &'a Arc<Metrics>,
     pub(super) store: &'a Arc<dyn TokenStore>,
     pub(super) environment: &'a Environment,
     pub(super) pseudonym: &'a str,
@@ -60,8 +60,9 @@ impl World {
             let first = conflicts.first().copied();
             first.map_or(StartError::Conflict(0, 0), |pair| StartError::Conflict(pair.first, pair.second))
         })?;
+        let forwarder = Forwarder::new(routes, parts.pseudonym, parts.log.clone());
         Ok(Self {
-            forwarder: Arc::new(Forwarder::new(routes, parts.pseudonym, parts.log.clone())),
+            forwarder: Arc::new(forwarder.counting(Arc::clone(parts.metrics))),
             credentials,
             log: parts.log.clone(),
             log_settings: config.log.clone(),

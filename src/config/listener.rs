@@ -65,7 +65,7 @@ section! {
     struct Limits {
         connections: Count<1, 1_000_000>;
         request_head: Size<SMALLEST_HEAD, LARGEST_HEAD>;
-        headers: Count<1, 10_000>;
+        headers: Count<1, 2_000>;
     }
 }
 

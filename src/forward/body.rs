@@ -240,7 +240,8 @@ impl Held {
             }
             Some(Ok(frame)) => {
                 self.keep(&frame);
-                if self.rest.as_ref().is_some_and(|rest| rest.body.is_end_stream()) {
+                // Nothing comes after trailers, and hyper does not ask.
+                if frame.is_trailers() || self.rest.as_ref().is_some_and(|rest| rest.body.is_end_stream()) {
                     self.end();
                 }
                 Poll::Ready(Some(Ok(frame)))

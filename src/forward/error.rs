@@ -5,7 +5,7 @@ use http::StatusCode;
 use crate::token::Failure;
 use crate::upstream::UpstreamError;
 
-/// Why a request got an answer of our own. [`respond`](super::respond) says which.
+/// Why a request got an answer of our own. Which one, `forward/respond.rs` says.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ForwardError {

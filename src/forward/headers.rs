@@ -21,6 +21,8 @@ pub(super) struct Found {
     pub(super) via: bool,
     pub(super) max_forwards: bool,
     pub(super) request_id: bool,
+    /// A name with `_`, which some readers take for `-`.
+    pub(super) underscore: bool,
 }
 
 /// `keep-alive`.
@@ -46,7 +48,7 @@ pub(super) fn look(headers: &HeaderMap) -> Found {
             "via" => found.via = true,
             "max-forwards" => found.max_forwards = true,
             "x-request-id" => found.request_id = true,
-            _ => {}
+            other => found.underscore |= other.as_bytes().contains(&b'_'),
         }
     }
     found
@@ -103,6 +105,20 @@ fn strip_nominated(headers: &mut HeaderMap) {
             }
         }
     }
+}
+
+/// Takes away what a reader that takes `_` for `-` (every CGI-like one does) would see as the field of this name, which
+/// is ours to set (R10).
+pub(super) fn remove_look_alikes(headers: &mut HeaderMap, name: &HeaderName) {
+    let look_alikes: Vec<HeaderName> = headers.keys().filter(|other| looks_like(other, name)).cloned().collect();
+    for look_alike in look_alikes {
+        headers.remove(look_alike);
+    }
+}
+
+fn looks_like(one: &HeaderName, other: &HeaderName) -> bool {
+    let with_hyphens = |name: &HeaderName| name.as_str().replace('_', "-");
+    one != other && with_hyphens(one) == with_hyphens(other)
 }
 
 /// Whether a list field has this member, in whatever case.
@@ -170,6 +186,16 @@ mod tests {
             ("trailer", "digest"),
         ]);
         assert_eq!(headers, map(&[("trailer", "digest")]));
+    }
+
+    // R10
+    #[test]
+    fn only_names_that_look_alike_go() {
+        let mut headers = map(&[("x-api-key", "1"), ("x_api_key", "2"), ("x_api-key", "3"), ("x_api_keys", "4")]);
+        assert!(look(&headers).underscore);
+        remove_look_alikes(&mut headers, &HeaderName::from_static("x-api-key"));
+        assert_eq!(headers, map(&[("x-api-key", "1"), ("x_api_keys", "4")]));
+        assert!(!look(&map(&[("x-api-key", "1")])).underscore);
     }
 
     // R19

@@ -38,6 +38,7 @@ pub use target::rewrite;
 use crate::route::RouteTable;
 use crate::route::path;
 use crate::telemetry::AccessLog;
+use crate::telemetry::Metrics;
 use crate::telemetry::RetryOutcome;
 use crate::telemetry::TokenAction;
 use crate::token::AccessToken;
@@ -52,6 +53,7 @@ pub struct Forwarder {
     routes: RouteTable<Arc<Target>>,
     via: Via,
     log: AccessLog,
+    metrics: Option<Arc<Metrics>>,
 }
 
 /// Who calls, as far as a request's life depends on it.
@@ -87,7 +89,13 @@ impl Forwarder {
     /// A forwarder for these routes. `pseudonym`: our name in `Via`, unlike that of any other proxy on the way.
     #[must_use]
     pub fn new(routes: RouteTable<Arc<Target>>, pseudonym: &str, log: AccessLog) -> Self {
-        Self { routes, via: Via::new(pseudonym), log }
+        Self { routes, via: Via::new(pseudonym), log, metrics: None }
+    }
+
+    /// Counts requests that are answered before they have a route; all others are counted by their target.
+    #[must_use]
+    pub fn counting(self, metrics: Arc<Metrics>) -> Self {
+        Self { metrics: Some(metrics), ..self }
     }
 
     /// The routes.
@@ -111,19 +119,28 @@ impl Forwarder {
             Ok(Forwarded::Answer(response)) => answer::pass_on(response, exchange, &self.via).into(),
             Ok(Forwarded::Own(response)) => answer::own(response, exchange).into(),
             Ok(Forwarded::Tunnel(response, upgrade)) => answer::tunnel(response, *upgrade, exchange, &self.via),
-            Err(error) => answer::refuse(&error, exchange).into(),
+            Err(error) => self.answer_error(&error, exchange).into(),
         }
     }
 
     /// Answers a request that may not be forwarded.
     pub fn refuse(&self, head: &Parts, downstream: &Downstream, error: &ForwardError) -> Response<ResponseBody> {
-        answer::refuse(error, Exchange::of_head(head, downstream.peer, &self.log))
+        self.answer_error(error, Exchange::of_head(head, downstream.peer, &self.log))
     }
 
     /// Answers a request whose head was not acceptable, and of which therefore nothing is known.
     pub fn refuse_unread(&self, downstream: &Downstream, error: &ForwardError) -> Response<ResponseBody> {
         let (head, ()) = Request::new(()).into_parts();
-        answer::refuse(error, Exchange::of_head(&head, downstream.peer, &self.log))
+        self.answer_error(error, Exchange::of_head(&head, downstream.peer, &self.log))
+    }
+
+    fn answer_error(&self, error: &ForwardError, exchange: Exchange) -> Response<ResponseBody> {
+        let routed = exchange.target().is_some();
+        let response = answer::refuse(error, exchange);
+        if let Some(metrics) = self.metrics.as_ref().filter(|_| !routed) {
+            metrics.refused(response.status().as_u16());
+        }
+        response
     }
 
     async fn forward(
@@ -169,7 +186,14 @@ impl Forwarder {
         path::check(path)
             .map_err(|ambiguous| ForwardError::BadRequest { status: StatusCode::BAD_REQUEST, detail: ambiguous.0 })?;
         let (host, _) = outgoing::host_and_port(outgoing::authority(head).unwrap_or_default());
-        self.routes.find(host, path, &head.method, &head.headers).ok_or(ForwardError::NoRoute)
+        let found = match head.uri.authority() {
+            // As somebody's proxy: only to the host that was asked for.
+            Some(authority) if self.proxies(authority.as_str()) => {
+                self.routes.find_named(host, path, &head.method, &head.headers)
+            }
+            _ => self.routes.find(host, path, &head.method, &head.headers),
+        };
+        found.ok_or(ForwardError::NoRoute)
     }
 }
 
@@ -305,6 +329,7 @@ impl Attempts<'_> {
         self.let_go(response, replay).await?;
         let again = self.deliver(Some(&renewed)).await?;
         if self.target.is_refusal(again.status()) {
+            self.exchange.refused();
             renewed.refuse_until(Moment::now(), self.target.cooldown());
             self.exchange.retry(RetryOutcome::RefusedAgain);
         } else {

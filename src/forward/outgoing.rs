@@ -15,6 +15,8 @@ pub(super) struct Outgoing {
     head: Parts,
     pub(super) body: BodySource,
     hop: HopByHop,
+    /// Whether a name has `_`: it may look like one that we set.
+    underscore: bool,
 }
 
 impl Outgoing {
@@ -28,7 +30,9 @@ impl Outgoing {
         if found.max_forwards && head.method == Method::OPTIONS {
             count_down(&mut head);
         }
-        let hop = headers::strip(&mut head.headers, found);
+        let mut hop = headers::strip(&mut head.headers, found);
+        // A server ignores an Upgrade of HTTP/1.0 (RFC 9110 §7.8).
+        hop.websocket &= head.version == Version::HTTP_11;
         if found.expect {
             // hyper has answered it, or will when the body is asked for (R20).
             head.headers.remove(header::EXPECT);
@@ -40,7 +44,7 @@ impl Outgoing {
         let uri = target.uri(&head.uri).ok_or(UNREADABLE)?;
         head.uri = uri;
         head.version = Version::HTTP_11;
-        let mut outgoing = Self { head, body, hop };
+        let mut outgoing = Self { head, body, hop, underscore: found.underscore };
         outgoing.frame();
         outgoing.edit(target);
         outgoing.head.headers.append(header::VIA, via.value.clone());
@@ -61,6 +65,9 @@ impl Outgoing {
     pub(super) fn request(&self, token: Option<&AccessToken>, body: RequestBody) -> Request<RequestBody> {
         let mut head = self.head.clone();
         if let Some(token) = token {
+            if self.underscore {
+                token.header_names().for_each(|name| headers::remove_look_alikes(&mut head.headers, name));
+            }
             token.authorize(&mut head);
         }
         Request::from_parts(head, body)
@@ -87,6 +94,9 @@ impl Outgoing {
             self.head.headers.remove(name);
         }
         for (name, value) in &edit.set {
+            if self.underscore {
+                headers::remove_look_alikes(&mut self.head.headers, name);
+            }
             self.head.headers.insert(name, value.clone());
         }
     }

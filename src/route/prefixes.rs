@@ -13,7 +13,12 @@ pub(super) struct Prefixes {
     nodes: Vec<Node>,
     index: Index,
     reaches: Vec<Reach>,
+    /// If there are few prefixes: all of them, longest first. To compare those is cheaper than to hash.
+    few: Vec<usize>,
 }
+
+/// How many are few.
+const FEW: usize = 4;
 
 #[derive(Debug)]
 struct Node {
@@ -21,6 +26,17 @@ struct Node {
     prefix: String,
     /// The next shorter prefix of this one, in the same bucket.
     shorter: Option<usize>,
+}
+
+impl Node {
+    fn is_of(&self, bucket: usize, path: &str) -> bool {
+        self.bucket == bucket
+            && match path.as_bytes().strip_prefix(self.prefix.as_bytes()) {
+                Some([] | [b'/', ..]) => true,
+                Some(_) => self.prefix.ends_with('/'),
+                None => self.prefix == "/",
+            }
+    }
 }
 
 /// What there is to be found in one bucket.
@@ -53,8 +69,12 @@ impl Prefixes {
                 })
             })
             .collect();
-        let mut prefixes =
-            Self { index: Index::for_entries(nodes.len()), nodes, reaches: vec![Reach::default(); buckets] };
+        let mut prefixes = Self {
+            index: Index::for_entries(nodes.len()),
+            nodes,
+            reaches: vec![Reach::default(); buckets],
+            few: Vec::new(),
+        };
         prefixes.build();
         (prefixes, numbers)
     }
@@ -76,11 +96,18 @@ impl Prefixes {
         for (number, (node, shorter)) in self.nodes.iter_mut().zip(shorter).enumerate() {
             node.shorter = shorter.filter(|shorter| *shorter != number);
         }
+        if self.nodes.len() <= FEW {
+            self.few = (0..self.nodes.len()).collect();
+            self.few.sort_by_key(|number| self.nodes.get(*number).map(|node| std::cmp::Reverse(node.prefix.len())));
+        }
     }
 
     /// The longest prefix of this path.
     pub(super) fn longest(&self, bucket: usize, path: &str) -> Option<usize> {
-        self.longest_but(bucket, path, usize::MAX)
+        if self.few.is_empty() {
+            return self.longest_but(bucket, path, usize::MAX);
+        }
+        self.few.iter().copied().find(|number| self.nodes.get(*number).is_some_and(|node| node.is_of(bucket, path)))
     }
 
     /// The next shorter prefix.
@@ -90,31 +117,35 @@ impl Prefixes {
 
     /// The longest prefix of this path that is not of this very length.
     fn longest_but(&self, bucket: usize, path: &str, unwanted: usize) -> Option<usize> {
+        let path = path.as_bytes();
         let reach = self.reaches.get(bucket).copied().unwrap_or_default();
         let mut longest = reach.root;
         let mut hash = seed(bucket);
-        let look = |length: usize, hash: u64| {
-            if length == unwanted || !reach.may_have(length) {
-                return None;
+        let mut look = |length: usize, hash: u64| {
+            if reach.may_have(length) && length != unwanted {
+                longest = self.find(bucket, path, length, hash).or(longest);
             }
-            self.index.find(hash, |number| {
-                self.nodes
-                    .get(number)
-                    .is_some_and(|node| node.bucket == bucket && path.get(..length) == Some(&node.prefix))
-            })
         };
-        for (at, byte) in path.bytes().enumerate().take(reach.longest.saturating_add(1)) {
-            let so_far = hash;
-            hash = add(hash, byte);
-            if byte == b'/' {
-                longest = look(at, so_far).or(longest);
-                longest = look(at + 1, hash).or(longest);
+        for (at, byte) in path.iter().take(reach.longest.saturating_add(1)).enumerate() {
+            if *byte == b'/' {
+                look(at, hash);
+                hash = add(hash, b'/');
+                look(at + 1, hash);
+            } else {
+                hash = add(hash, *byte);
             }
         }
         // The path itself, when it was read to its end and that was no boundary yet.
-        if path.len() <= reach.longest && !path.ends_with('/') {
-            longest = look(path.len(), hash).or(longest);
+        if path.len() <= reach.longest && !path.ends_with(b"/") {
+            look(path.len(), hash);
         }
         longest
+    }
+
+    fn find(&self, bucket: usize, path: &[u8], length: usize, hash: u64) -> Option<usize> {
+        let prefix = path.get(..length)?;
+        self.index.find(hash, |number| {
+            self.nodes.get(number).is_some_and(|node| node.bucket == bucket && node.prefix.as_bytes() == prefix)
+        })
     }
 }

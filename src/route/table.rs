@@ -63,17 +63,14 @@ impl<T> RouteTable<T> {
     /// The most specific route for this request. `host` without port, in any case, with or without a trailing dot;
     /// `path` as it stands in the request, without the query.
     pub fn find(&self, host: &str, path: &str, method: &Method, headers: &HeaderMap) -> Option<&T> {
-        let mut bucket = self.hosts.first(host);
-        loop {
-            let mut prefix = self.prefixes.longest(bucket, path);
-            while let Some(node) = prefix {
-                if let Some(to) = self.first_that_holds(node, method, headers) {
-                    return Some(to);
-                }
-                prefix = self.prefixes.shorter(node);
-            }
-            bucket = self.hosts.next(bucket)?;
-        }
+        self.buckets(host).find_map(|bucket| self.first_in(bucket, path, method, headers))
+    }
+
+    /// As [`Self::find`], among the routes that name a host: what a caller wants from one host must not be asked of
+    /// whatever the routes for any host lead to (R70).
+    pub fn find_named(&self, host: &str, path: &str, method: &Method, headers: &HeaderMap) -> Option<&T> {
+        let mut named = self.buckets(host).take_while(|bucket| *bucket != ANY);
+        named.find_map(|bucket| self.first_in(bucket, path, method, headers))
     }
 
     /// Whether any route names this host, exactly or by wildcard.
@@ -86,10 +83,30 @@ impl<T> RouteTable<T> {
         self.routes.iter().map(|(matcher, to)| (matcher, to))
     }
 
+    /// The buckets of a host, the most specific first.
+    fn buckets(&self, host: &str) -> impl Iterator<Item = usize> {
+        std::iter::successors(Some(self.hosts.first(host)), |bucket| self.hosts.next(*bucket))
+    }
+
+    fn first_in(&self, bucket: usize, path: &str, method: &Method, headers: &HeaderMap) -> Option<&T> {
+        let mut prefix = self.prefixes.longest(bucket, path);
+        while let Some(node) = prefix {
+            if let Some(to) = self.first_that_holds(node, method, headers) {
+                return Some(to);
+            }
+            prefix = self.prefixes.shorter(node);
+        }
+        None
+    }
+
     fn first_that_holds(&self, node: usize, method: &Method, headers: &HeaderMap) -> Option<&T> {
-        let positions = self.order.get(self.spans.get(node)?.clone())?;
-        let mut routes = positions.iter().filter_map(|position| self.routes.get(*position));
-        routes.find(|(matcher, _)| holds(matcher, method, headers)).map(|(_, to)| to)
+        for position in self.order.get(self.spans.get(node)?.clone())? {
+            let (matcher, to) = self.routes.get(*position)?;
+            if holds(matcher, method, headers) {
+                return Some(to);
+            }
+        }
+        None
     }
 }
 

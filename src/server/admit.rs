@@ -26,7 +26,7 @@ pub(super) fn admit(serving: &Serving, peer: Peer, head: &Parts) -> Result<(), F
         }
     }
     match absolute {
-        Some(authority) if !serving.forwarder.proxies(authority) && !access::is_own_host(authority) => {
+        Some(authority) if !serving.forwarder.proxies(authority) && !serving.access.is_own_name(authority) => {
             Err(ForwardError::HostNotRouted)
         }
         _ => Ok(()),

@@ -4,6 +4,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{LazyLock, Mutex, PoisonError};
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
@@ -128,20 +129,35 @@ fn unix(path: &Path) -> io::Result<UnixListener> {
 
 /// A socket from the service manager, by its `FileDescriptorName=`.
 fn systemd(name: &str) -> io::Result<Listening> {
-    let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
+    let names = &PASSED.names;
     let index = names.split(':').position(|given| given == name).ok_or_else(|| {
         io::Error::new(io::ErrorKind::NotFound, format!("no socket named {name} was passed (LISTEN_FDNAMES={names})"))
     })?;
-    let mut passed = listenfd::ListenFd::from_env();
-    if let Ok(Some(listener)) = passed.take_tcp_listener(index) {
+    let mut sockets = PASSED.sockets.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Ok(Some(listener)) = sockets.take_tcp_listener(index) {
         listener.set_nonblocking(true)?;
         return TcpListener::from_std(listener).map(Listening::Tcp);
     }
-    match passed.take_unix_listener(index)? {
+    match sockets.take_unix_listener(index)? {
         Some(listener) => {
             listener.set_nonblocking(true)?;
             UnixListener::from_std(listener).map(Listening::Unix)
         }
-        None => Err(io::Error::new(io::ErrorKind::NotFound, "the socket that was passed is not there any more")),
+        None => Err(io::Error::new(
+            io::ErrorKind::NotFound,
+            "the socket that was passed is closed by now: the service manager has to pass it again (restart)",
+        )),
     }
+}
+
+/// The sockets that systemd passed. Asked for once: listenfd forgets them when it has told of them, and a descriptor
+/// that was taken and closed may be any other of ours by now.
+static PASSED: LazyLock<Passed> = LazyLock::new(|| Passed {
+    names: std::env::var("LISTEN_FDNAMES").unwrap_or_default(),
+    sockets: Mutex::new(listenfd::ListenFd::from_env()),
+});
+
+struct Passed {
+    names: String,
+    sockets: Mutex<listenfd::ListenFd>,
 }

@@ -8,7 +8,7 @@ mod service;
 pub mod settings;
 pub mod strict;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -69,7 +69,8 @@ impl Serving {
 
 /// A listener that serves.
 pub struct Listener {
-    bound: Bound,
+    /// Where it really listens; `None` for a Unix socket.
+    local_addr: Option<SocketAddr>,
     current: Current,
     registry: Arc<Registry>,
     metrics: Arc<ListenerMetrics>,
@@ -79,16 +80,17 @@ pub struct Listener {
 pub type Stop = watch::Receiver<bool>;
 
 impl Listener {
-    /// A listener on this socket.
+    /// A listener for this socket, which [`Listener::serve`] is then to be given.
     #[must_use]
-    pub fn new(bound: Bound, serving: Serving, metrics: Arc<ListenerMetrics>) -> Self {
-        Self { bound, current: Arc::new(ArcSwap::from_pointee(serving)), registry: Arc::default(), metrics }
+    pub fn new(bound: &Bound, serving: Serving, metrics: Arc<ListenerMetrics>) -> Self {
+        let current = Arc::new(ArcSwap::from_pointee(serving));
+        Self { local_addr: bound.local_addr(), current, registry: Arc::default(), metrics }
     }
 
-    /// The socket.
+    /// Where it really listens; `None` for a Unix socket.
     #[must_use]
-    pub fn bound(&self) -> &Bound {
-        &self.bound
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        self.local_addr
     }
 
     /// What it serves from now.
@@ -99,17 +101,24 @@ impl Listener {
 
     /// What it serves from, from the next request on.
     pub fn replace(&self, serving: Serving) {
-        self.current.store(Arc::new(serving));
+        let permits = Arc::clone(&serving.permits);
+        let previous = self.current.swap(Arc::new(serving));
+        if !Arc::ptr_eq(&previous.permits, &permits) {
+            // Whoever waits for the old limit waits for the new one instead.
+            previous.permits.close();
+        }
     }
 
-    /// Accepts and serves until told to stop. Then idle connections are closed at once, requests under way have `drain`
-    /// to end, and what is left is cut off.
-    pub async fn serve(self: Arc<Self>, mut stop: Stop, drain: impl Fn() -> Duration) {
+    /// Accepts and serves until told to stop. Then the socket is closed, so that new connections are refused; idle
+    /// connections are closed at once, requests under way have `drain` to end, and what is left is cut off.
+    pub async fn serve(self: Arc<Self>, bound: Bound, mut stop: Stop, drain: impl Fn() -> Duration) {
         tokio::select! {
-            () = self.accept() => {}
+            () = self.accept(&bound) => {}
             () = self.sweep() => {}
             _ = stop.wait_for(|stop| *stop) => {}
         }
+        let address = bound.address().clone();
+        drop(bound);
         self.registry.tell(Command::Finish);
         let swept = async {
             tokio::select! {
@@ -118,22 +127,23 @@ impl Listener {
             }
         };
         if tokio::time::timeout(drain(), swept).await.is_err() {
-            tracing::warn!(listener = %self.bound.address(), "shutdown.drain has passed: cutting off what is left");
+            tracing::warn!(listener = %address, "shutdown.drain has passed: cutting off what is left");
             self.registry.tell(Command::Cut);
             // Cutting off takes one poll of each; a connection inside a handshake ends with the runtime.
             let _ = tokio::time::timeout(Duration::from_secs(1), self.registry.emptied()).await;
         }
     }
 
-    async fn accept(&self) {
+    async fn accept(&self, bound: &Bound) {
         loop {
-            let serving = self.current.load_full();
-            // Beyond the limit, connections wait in the kernel's accept queue.
-            let Ok(permit) = Arc::clone(&serving.permits).acquire_owned().await else { return };
-            let accepted = match self.bound.accept().await {
+            // Not held while waiting: it would keep the routes of before a reload.
+            let permits = Arc::clone(&self.current.load().permits);
+            // Beyond the limit, connections wait in the kernel's accept queue. Closed: a reload has set another limit.
+            let Ok(permit) = permits.acquire_owned().await else { continue };
+            let accepted = match bound.accept().await {
                 Ok(accepted) => accepted,
                 Err(error) => {
-                    self.accept_failed(&error).await;
+                    accept_failed(bound, &error).await;
                     continue;
                 }
             };
@@ -150,22 +160,22 @@ impl Listener {
         }
     }
 
-    /// A connection that died in the queue is nothing; having no descriptors left is worth a pause.
-    async fn accept_failed(&self, error: &std::io::Error) {
-        use std::io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
-        if matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted) {
-            return;
-        }
-        tracing::warn!(listener = %self.bound.address(), %error, "cannot accept connections");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-
     async fn sweep(&self) {
         loop {
             tokio::time::sleep(registry::sweep_interval(self.current.load().timeouts)).await;
             self.registry.sweep();
         }
     }
+}
+
+/// A connection that died in the queue is nothing; having no descriptors left is worth a pause.
+async fn accept_failed(bound: &Bound, error: &std::io::Error) {
+    use std::io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
+    if matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted) {
+        return;
+    }
+    tracing::warn!(listener = %bound.address(), %error, "cannot accept connections");
+    tokio::time::sleep(Duration::from_millis(100)).await;
 }
 
 /// Serves one stream that is already there, as a listener serves each of its own, until it ends: for benches, and for

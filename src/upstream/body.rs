@@ -70,7 +70,8 @@ struct Lease<B> {
 impl<B> AnswerBody<B> {
     pub(super) fn new(body: Incoming, connection: Connection<B>, pool: &Arc<Pool<B>>, idle: u64) -> Self {
         let mut answer = Self { body, lease: None };
-        if answer.body.is_end_stream() {
+        // While the request's body is still on its way, the connection must be there to be aborted.
+        if answer.body.is_end_stream() && connection.can_be_reused() {
             pool.put(connection);
         } else {
             answer.lease = Some(Lease { connection, pool: Arc::clone(pool), idle });

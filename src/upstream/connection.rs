@@ -149,18 +149,30 @@ where
     }
 }
 
-/// An answer whose length could be read in two ways (RFC 9112 §6.3; R24). hyper takes the first reading.
+/// An answer whose length could be read in two ways (RFC 9112 §6.3; R24). hyper takes the first reading, and looks at no
+/// length where no body comes.
 fn ambiguous(response: &Response<Incoming>) -> Option<&'static str> {
     let headers = response.headers();
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+    let length = lengths.next();
+    if lengths.next().is_some() || length.is_some_and(|length| !is_length(length.as_bytes())) {
+        return Some("a Content-Length that is not one number");
+    }
     let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
     let coding = codings.next()?;
-    if headers.contains_key(CONTENT_LENGTH) {
+    if length.is_some() {
         return Some("both Transfer-Encoding and Content-Length");
     }
     if codings.next().is_some() || !coding.as_bytes().eq_ignore_ascii_case(b"chunked") {
         return Some("a Transfer-Encoding that is not exactly chunked");
     }
     None
+}
+
+/// `1*DIGIT` that fits.
+fn is_length(value: &[u8]) -> bool {
+    let digits = std::str::from_utf8(value).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    digits.is_some_and(|digits| digits.parse::<u64>().is_ok())
 }
 
 fn classify(error: &hyper::Error) -> UpstreamError {

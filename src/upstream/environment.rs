@@ -56,6 +56,12 @@ impl Environment {
         self.shared.watches.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(watch));
     }
 
+    /// Has the roots of `tls.ca` read again by upstreams that are made from now on.
+    pub fn forget_roots(&self) {
+        let mut known = self.shared.tls.lock().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|(settings, _)| settings.ca.is_none());
+    }
+
     /// One configuration for all upstreams with the same settings: sessions are resumed, roots are read once.
     pub(super) fn tls(&self, settings: &TlsSettings) -> Result<Arc<rustls::ClientConfig>, TlsError> {
         let mut known = self.shared.tls.lock().unwrap_or_else(PoisonError::into_inner);

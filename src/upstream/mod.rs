@@ -26,7 +26,7 @@ use connection::Connection;
 use connector::Connector;
 pub use environment::Environment;
 pub use error::{SendError, UpstreamError};
-use pool::Pool;
+use pool::{Pool, Room};
 use settings::{ConnectionSettings, Scheme, Timeouts, UpstreamSettings};
 
 use crate::tls::TlsError;
@@ -141,10 +141,14 @@ where
     }
 
     async fn connect(&self, reuse: Reuse) -> Result<Connection<B>, UpstreamError> {
-        let limit = self.timeouts.connect;
-        match tokio::time::timeout(limit, self.pool.open_or_wait(&self.connector, reuse)).await {
+        let deadline = tokio::time::Instant::now() + self.timeouts.connect;
+        let permit = match tokio::time::timeout_at(deadline, self.pool.room(reuse)).await {
+            Ok(Room::Connection(connection)) => return Ok(connection),
+            Ok(Room::Open(permit)) => permit,
+            Err(_elapsed) => return Err(UpstreamError::TooManyConnections),
+        };
+        match tokio::time::timeout_at(deadline, self.pool.open_with(&self.connector, permit)).await {
             Ok(connected) => connected,
-            Err(_elapsed) if self.pool.is_full() => Err(UpstreamError::TooManyConnections),
             Err(_elapsed) => Err(UpstreamError::ConnectTimeout),
         }
     }

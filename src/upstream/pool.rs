@@ -30,6 +30,14 @@ pub(super) struct Pool<B> {
     on_open: OnOpen,
 }
 
+/// What a request that found no idle connection gets.
+pub(super) enum Room<B> {
+    /// The right to open one.
+    Open(OwnedSemaphorePermit),
+    /// One that has come back.
+    Connection(Connection<B>),
+}
+
 impl<B> Pool<B> {
     pub(super) fn new(settings: ConnectionSettings, environment: &Environment, on_open: OnOpen) -> Arc<Self> {
         Arc::new(Self {
@@ -73,11 +81,6 @@ impl<B> Pool<B> {
         self.settings.max.saturating_sub(self.permits.available_permits())
     }
 
-    /// Whether no further one may be opened.
-    pub(super) fn is_full(&self) -> bool {
-        self.permits.available_permits() == 0
-    }
-
     fn lock(&self) -> MutexGuard<'_, Vec<Connection<B>>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -88,33 +91,34 @@ where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
-    /// A new connection; when all are in use, the first to come back. The caller limits the time.
-    pub(super) async fn open_or_wait(
-        &self,
-        connector: &Connector,
-        reuse: Reuse,
-    ) -> Result<Connection<B>, UpstreamError> {
+    /// The right to open a connection; when all are in use, the first that comes back, or its place. The caller limits
+    /// the time.
+    pub(super) async fn room(&self, reuse: Reuse) -> Room<B> {
         if let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
-            return self.open_with(connector, permit).await;
+            return Room::Open(permit);
         }
         let _waiting = Waiting::new(&self.waiting);
         loop {
-            let permit = tokio::select! {
-                permit = Arc::clone(&self.permits).acquire_owned() => permit.ok(),
-                () = self.returned.notified(), if reuse == Reuse::Allowed => None,
-            };
-            match permit {
-                Some(permit) => return self.open_with(connector, permit).await,
-                None => {
-                    if let Some(connection) = self.take().await {
-                        return Ok(connection);
-                    }
-                }
+            // Listening first, looking after that: whoever brings one back either rings for us, or is seen.
+            let mut rung = std::pin::pin!(self.returned.notified());
+            rung.as_mut().enable();
+            match (self.take().await, reuse) {
+                (Some(connection), Reuse::Allowed) => return Room::Connection(connection),
+                // Ended, it gives its permit back.
+                (Some(connection), Reuse::Forbidden) => connection.abort(),
+                (None, _) => {}
+            }
+            tokio::select! {
+                permit = Arc::clone(&self.permits).acquire_owned() => if let Ok(permit) = permit {
+                    return Room::Open(permit);
+                },
+                () = rung => {}
             }
         }
     }
 
-    async fn open_with(
+    /// A new connection. The caller limits the time.
+    pub(super) async fn open_with(
         &self,
         connector: &Connector,
         permit: OwnedSemaphorePermit,

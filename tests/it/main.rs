@@ -9,5 +9,25 @@
     reason = "a test that is surprised fails"
 )]
 
+mod access;
+mod answer_framing;
+mod cli;
+mod failures;
+mod faults;
+mod fidelity;
+mod forward_mode;
 mod forwarding;
+mod hops;
+mod listeners;
+mod pool;
+mod reference;
+mod refusal;
+mod request_bodies;
+mod request_framing;
+mod routes;
+mod streaming;
 mod support;
+mod targets;
+mod tls;
+mod tokens;
+mod websocket;

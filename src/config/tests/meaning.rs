@@ -54,7 +54,7 @@ fn the_file_as_shipped_is_right() {
     assert_eq!((text(username), text(password)), ("value of APIAX_USERNAME".into(), "value of APIAX_PASSWORD".into()));
     assert!(matches!(apiax.client_auth, ClientAuthSettings::None));
     assert_eq!(apiax.request.refresh_params[0].0, "client_assertion_type");
-    assert_eq!(apiax.inject.len(), 2);
+    assert_eq!(apiax.inject.len(), 1);
 }
 
 #[test]

@@ -184,3 +184,6 @@ const EXTENSIONS_MAX: usize = 16 * 1024 - 1;
 pub(super) const TRAILERS_MAX: usize = 16 * 1024;
 
 const TRAILER_FIELDS_MAX: usize = 100;
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,8 @@
 //! One field line: `name: value` (RFC 9110 §5, RFC 9112 §5). Used for heads and for trailers.
 
+use http::StatusCode;
+
+use super::span::span;
 use super::violation::{Violation, bad};
 
 /// A field line that is well-formed.
@@ -12,31 +15,35 @@ pub(super) struct Field<'a> {
 }
 
 impl<'a> Field<'a> {
+    /// Reads the first line of these bytes if it is like nearly all are; says how long it is, with its end. `None`: there
+    /// is no whole line, or it is one that [`read`](Self::read) must judge.
+    pub(super) fn read_quickly(bytes: &'a [u8]) -> Option<(Self, usize)> {
+        let colon = span(bytes, &CLASSES, PLAIN);
+        let (name, rest) = bytes.split_at_checked(colon)?;
+        let [b':', rest @ ..] = rest else { return None };
+        let end = first_control(rest)?;
+        let (value, rest) = rest.split_at_checked(end)?;
+        if name.is_empty() || name.len() > NAME_MAX || !rest.starts_with(b"\r\n") {
+            return None;
+        }
+        Some((Self { name, value: value.trim_ascii() }, colon + end + 3))
+    }
+
     /// Reads a line, its end cut off.
     pub(super) fn read(line: &'a [u8]) -> Result<Self, Violation> {
-        let mut classes = 0;
-        let mut length = 0;
-        for byte in line {
-            let class = class(*byte);
-            if class == 0 {
-                break;
-            }
-            classes |= class;
-            length += 1;
-        }
-        let (name, rest) = line.split_at_checked(length).unwrap_or_default();
+        let (name, rest) = line.split_at_checked(token_length(line)).unwrap_or_default();
         let value = match rest {
             [b':', value @ ..] if !name.is_empty() => value,
             _ => return Err(what_is_wrong_with_name(name, rest)),
         };
-        if has_control(value) {
+        if value.iter().copied().any(is_control) {
             return Err(bad("a header value has a control character"));
         }
-        if classes & UNDERSCORE != 0 && shadows(name) {
+        if name.contains(&b'_') && shadows(name) {
             return Err(bad("a header name with _ stands in for one that decides framing, identity or origin"));
         }
         if name.len() > NAME_MAX {
-            return Err(bad("a header name is too long"));
+            return Err(Violation::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "a header name is too long"));
         }
         Ok(Self { name, value: value.trim_ascii() })
     }
@@ -63,27 +70,27 @@ fn what_is_wrong_with_name(name: &[u8], rest: &[u8]) -> Violation {
     }
 }
 
-/// Whether the value has a byte that no field value may have: C0 controls but HT, and DEL (RFC 9110 §5.5).
-fn has_control(value: &[u8]) -> bool {
-    let (words, tail) = value.as_chunks::<8>();
-    let tail = match value.last_chunk::<8>() {
-        // The last eight bytes again, where the tail is shorter: one step instead of up to seven.
-        Some(last) => !tail.is_empty() && word_has_control(last),
-        None => tail.iter().copied().any(is_control),
-    };
-    tail || words.iter().any(word_has_control)
-}
-
-fn word_has_control(word: &[u8; 8]) -> bool {
+/// Where the first control character is (HT is one here), eight bytes at a time.
+fn first_control(bytes: &[u8]) -> Option<usize> {
     const ONES: u64 = u64::from_le_bytes([1; 8]);
     const HIGHS: u64 = ONES << 7;
-    let bytes = u64::from_le_bytes(*word);
-    let below_space = bytes.wrapping_sub(ONES * 0x20) & !bytes;
-    let without_del = bytes ^ (ONES * 0x7f);
-    let del = without_del.wrapping_sub(ONES) & !without_del;
-    (below_space | del) & HIGHS != 0 && word.iter().copied().any(is_control)
+    let (words, tail) = bytes.as_chunks::<8>();
+    for (number, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        // A borrow can mark a byte wrongly, but none before the first that is marked rightly.
+        let below_space = word.wrapping_sub(ONES * 0x20) & !word;
+        let without_del = word ^ (ONES * 0x7f);
+        let del = without_del.wrapping_sub(ONES) & !without_del;
+        let marked = (below_space | del) & HIGHS;
+        if marked != 0 {
+            return Some(number * 8 + usize::try_from(marked.trailing_zeros() / 8).unwrap_or(0));
+        }
+    }
+    let before = bytes.len() - tail.len();
+    tail.iter().position(|byte| *byte < b' ' || *byte == 0x7f).map(|at| before + at)
 }
 
+/// Whether no field value may have this byte: C0 controls but HT, and DEL (RFC 9110 §5.5).
 fn is_control(byte: u8) -> bool {
     byte < b' ' && byte != b'\t' || byte == 0x7f
 }
@@ -118,16 +125,18 @@ const NAME_MAX: usize = 8 * 1024;
 
 /// Whether all of this is a token (RFC 9110 §5.6.2).
 pub(super) fn is_token(text: &[u8]) -> bool {
-    !text.is_empty() && text.iter().all(|byte| class(*byte) != 0)
+    !text.is_empty() && token_length(text) == text.len()
 }
 
+/// How many bytes at the beginning of this can be a token.
+pub(super) fn token_length(bytes: &[u8]) -> usize {
+    span(bytes, &CLASSES, TOKEN)
+}
+
+/// May stand in a token.
 const TOKEN: u8 = 1;
-const UNDERSCORE: u8 = 2;
-
-/// 0: this byte can't be in a token.
-fn class(byte: u8) -> u8 {
-    CLASSES.get(usize::from(byte)).copied().unwrap_or(0)
-}
+/// Likewise, and is no `_`.
+const PLAIN: u8 = 2;
 
 static CLASSES: [u8; 256] = classes();
 
@@ -137,9 +146,9 @@ const fn classes() -> [u8; 256] {
     let mut byte = 0;
     while byte < classes.len() {
         classes[byte] = match byte as u8 {
-            b'_' => UNDERSCORE,
-            b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'`' | b'|' | b'~' => TOKEN,
-            b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' => TOKEN,
+            b'_' => TOKEN,
+            b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'`' | b'|' | b'~' => TOKEN | PLAIN,
+            b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' => TOKEN | PLAIN,
             _ => 0,
         };
         byte += 1;

@@ -73,6 +73,9 @@ impl Head {
     /// Goes on where it stopped. `bytes` are all there are since the head's first; there may be more than the head.
     pub(super) fn read_on(&mut self, bytes: &[u8], limits: &Limits) -> Result<Progress, Violation> {
         loop {
+            if let Some(framing) = self.read_quickly(bytes, limits)? {
+                return Ok(Progress::Complete { length: self.line, framing });
+            }
             let rest = bytes.get(self.searched..).unwrap_or_default();
             let Some(at) = memchr::memchr(b'\n', rest) else {
                 self.searched = bytes.len();
@@ -95,6 +98,33 @@ impl Head {
                 Some(facts) => facts.note(&Field::read(line)?, limits)?,
             }
         }
+    }
+
+    /// Reads lines that are like nearly all are, in one pass each, and the end if there is nothing else. Does not try a
+    /// line again of which a part was seen: dripping bytes must not be dear.
+    fn read_quickly(&mut self, bytes: &[u8], limits: &Limits) -> Result<Option<Framing>, Violation> {
+        if self.searched > self.line {
+            return Ok(None);
+        }
+        let bytes = bytes.get(..limits.head).unwrap_or(bytes);
+        if self.facts.is_none() {
+            let Some((version, length)) = target::check_line_quickly(bytes) else { return Ok(None) };
+            self.facts = Some(Facts::of(version));
+            self.line = length;
+        }
+        let Some(facts) = &mut self.facts else { return Ok(None) };
+        let mut rest = bytes.get(self.line..).unwrap_or_default();
+        while let Some((field, length)) = Field::read_quickly(rest) {
+            self.line += length;
+            rest = rest.get(length..).unwrap_or_default();
+            facts.note(&field, limits)?;
+        }
+        self.searched = self.line;
+        if rest.starts_with(b"\r\n") {
+            self.line += 2;
+            return facts.conclude().map(Some);
+        }
+        Ok(None)
     }
 
     fn check_length(&self, length: usize, limits: &Limits) -> Result<(), Violation> {
@@ -224,3 +254,6 @@ fn what_is_wrong_with_coding(value: &[u8]) -> Violation {
 const fn too_large(detail: &'static str) -> Violation {
     Violation::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, detail)
 }
+
+#[cfg(test)]
+mod tests;

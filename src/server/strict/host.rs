@@ -5,6 +5,8 @@
 
 use std::net::Ipv6Addr;
 
+use super::span::span;
+
 /// Whether it is a host, and maybe a port.
 pub(super) fn is_host(text: &[u8]) -> bool {
     if let [b'[', rest @ ..] = text {
@@ -19,26 +21,41 @@ pub(super) fn is_host(text: &[u8]) -> bool {
                 _ => false,
             };
     }
-    let mut before = b'.';
-    for (at, byte) in text.iter().copied().enumerate() {
-        match byte {
-            b'.' if before == b'.' => return false,
-            b'a'..=b'z' | b'0'..=b'9' | b'A'..=b'Z' | b'-' | b'.' | b'_' => before = byte,
-            b':' => return at > 0 && at <= NAME_MAX && text.get(at + 1..).is_some_and(is_port),
-            _ => return false,
-        }
+    let (name, rest) = text.split_at_checked(span(text, &CLASSES, NAME)).unwrap_or_default();
+    let has_empty_label = name.starts_with(b".") || name.windows(2).any(|pair| pair == b"..");
+    if name.is_empty() || name.len() > NAME_MAX || has_empty_label {
+        return false;
     }
-    !text.is_empty() && text.len() <= NAME_MAX
+    match rest {
+        [] => true,
+        [b':', port @ ..] => is_port(port),
+        _ => false,
+    }
 }
 
 /// A port may be empty (RFC 3986 §3.2.3).
 fn is_port(text: &[u8]) -> bool {
-    text.len() <= 5
-        && text
-            .iter()
-            .try_fold(0_u32, |port, digit| digit.is_ascii_digit().then(|| port * 10 + u32::from(digit - b'0')))
-            .is_some_and(|port| port <= u32::from(u16::MAX))
+    // Of two numbers of five digits the larger one is also the later one in order.
+    text.iter().all(u8::is_ascii_digit) && (text.len() < 5 || text.len() == 5 && text <= b"65535".as_slice())
 }
 
 /// RFC 1035 §2.3.4.
 const NAME_MAX: usize = 255;
+
+/// May stand in a name.
+const NAME: u8 = 1;
+
+static CLASSES: [u8; 256] = classes();
+
+#[expect(clippy::indexing_slicing, clippy::as_conversions, reason = "evaluated while compiling")]
+const fn classes() -> [u8; 256] {
+    let mut classes = [0; 256];
+    let mut byte = 0;
+    while byte < classes.len() {
+        if matches!(byte as u8, b'a'..=b'z' | b'0'..=b'9' | b'A'..=b'Z' | b'-' | b'.' | b'_') {
+            classes[byte] = NAME;
+        }
+        byte += 1;
+    }
+    classes
+}

@@ -14,6 +14,7 @@ mod handle;
 mod head;
 mod host;
 mod messages;
+mod span;
 mod target;
 mod violation;
 

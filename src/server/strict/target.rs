@@ -4,8 +4,9 @@
 
 use http::StatusCode;
 
-use super::field::is_token;
+use super::field::{is_token, token_length};
 use super::host::is_host;
+use super::span::span;
 use super::violation::{Violation, bad};
 
 /// The two versions there are.
@@ -22,6 +23,27 @@ pub(super) const LINE_MAX: usize = TARGET_MAX + 256;
 const TARGET_MAX: usize = 16 * 1024;
 
 pub(super) const TOO_LONG: Violation = Violation::new(StatusCode::URI_TOO_LONG, "the request target is too long");
+
+/// Reads the first line of these bytes if it is like nearly all are; says how long it is, with its end. `None`: there is
+/// no whole line, or it is one that [`check_line`] must judge.
+pub(super) fn check_line_quickly(bytes: &[u8]) -> Option<(Version, usize)> {
+    let (method, rest) = bytes.split_at_checked(token_length(bytes))?;
+    let [b' ', rest @ ..] = rest else { return None };
+    if method.is_empty() || method == b"CONNECT" || !rest.starts_with(b"/") {
+        return None;
+    }
+    let path = span(rest, &CLASSES, PATH);
+    let target = match rest.get(path..)? {
+        [b'?', query @ ..] => path + 1 + span(query, &CLASSES, QUERY),
+        _ => path,
+    };
+    let length = method.len() + 1 + target + END.len();
+    (rest.get(target..)?.starts_with(END) && target <= TARGET_MAX && length <= LINE_MAX)
+        .then_some((Version::Http11, length))
+}
+
+/// How nearly every request line ends.
+const END: &[u8] = b" HTTP/1.1\r\n";
 
 /// Reads a request line, its end cut off.
 pub(super) fn check_line(line: &[u8]) -> Result<Version, Violation> {
@@ -52,7 +74,8 @@ fn check_version(version: &[u8]) -> Result<Version, Violation> {
     match version {
         b"HTTP/1.1" => Ok(Version::Http11),
         b"HTTP/1.0" => Ok(Version::Http10),
-        [b'H', b'T', b'T', b'P', b'/', b'2'..=b'9', rest @ ..] if matches!(rest, [] | [b'.', b'0'..=b'9']) => {
+        [b'H', b'T', b'T', b'P', b'/', b'2'..=b'9']
+        | [b'H', b'T', b'T', b'P', b'/', b'2'..=b'9', b'.', b'0'..=b'9'] => {
             Err(Violation::new(StatusCode::HTTP_VERSION_NOT_SUPPORTED, "this HTTP version is not served here"))
         }
         _ => Err(bad("the request line does not end with HTTP/1.1 or HTTP/1.0")),
@@ -82,29 +105,22 @@ fn check_absolute(target: &[u8]) -> Result<(), Violation> {
 }
 
 fn check_path_and_query(target: &[u8]) -> Result<(), Violation> {
-    let mut wanted = PATH;
-    for byte in target {
-        if class(*byte) & wanted == 0 {
-            if *byte == b'#' {
-                return Err(bad("the target has a fragment"));
-            }
-            if *byte != b'?' {
-                return Err(bad("the target has a character that must be percent-encoded"));
-            }
-            wanted = QUERY;
-        }
+    let (_, rest) = target.split_at_checked(span(target, &CLASSES, PATH)).unwrap_or_default();
+    let rest = match rest {
+        [b'?', query @ ..] => query.get(span(query, &CLASSES, QUERY)..).unwrap_or_default(),
+        _ => rest,
+    };
+    match rest {
+        [] => Ok(()),
+        [b'#', ..] => Err(bad("the target has a fragment")),
+        _ => Err(bad("the target has a character that must be percent-encoded")),
     }
-    Ok(())
 }
 
 /// May stand in a path.
 const PATH: u8 = 1;
 /// May stand in a query.
 const QUERY: u8 = 2;
-
-fn class(byte: u8) -> u8 {
-    CLASSES.get(usize::from(byte)).copied().unwrap_or(0)
-}
 
 static CLASSES: [u8; 256] = classes();
 

@@ -102,6 +102,11 @@ impl AccessToken {
         }
     }
 
+    /// The fields it is written into.
+    pub fn header_names(&self) -> impl Iterator<Item = &HeaderName> {
+        self.headers.iter().map(|(name, _)| name)
+    }
+
     /// Whether it may still be sent.
     #[must_use]
     pub fn is_live(&self, now: Moment) -> bool {

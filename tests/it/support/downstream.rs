@@ -2,15 +2,15 @@
 
 use std::net::SocketAddr;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::wire::{Buffered, Message};
 use super::{Proxy, soon};
 
-/// A connection to the proxy.
-pub struct Downstream {
-    pub stream: TcpStream,
+/// A connection to the proxy; over TCP, unless said otherwise.
+pub struct Downstream<S = TcpStream> {
+    pub stream: S,
     buffered: Buffered,
 }
 
@@ -22,6 +22,13 @@ impl Downstream {
     pub async fn connect(address: SocketAddr) -> Self {
         let stream = soon("a connection", TcpStream::connect(address)).await.unwrap();
         stream.set_nodelay(true).unwrap();
+        Self::over(stream)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Downstream<S> {
+    /// On a connection that is there already.
+    pub fn over(stream: S) -> Self {
         Self { stream, buffered: Buffered::default() }
     }
 
@@ -71,6 +78,12 @@ impl Downstream {
     /// This many bytes, or fewer at the end.
     pub async fn read(&mut self, count: usize) -> Vec<u8> {
         self.buffered.take(&mut self.stream, count).await
+    }
+
+    /// Throws away what was read ahead of what was asked for, and says how many bytes that was: the rest can then be read
+    /// from the stream itself.
+    pub fn take_ahead(&mut self) -> usize {
+        std::mem::take(&mut self.buffered).waiting().len()
     }
 
     /// Bytes up to and with this mark.

@@ -12,6 +12,8 @@ use bearer_proxy::demo::AuthorizationServer;
 use bearer_proxy::telemetry::settings::LogFormat;
 use bearer_proxy::telemetry::{AccessLog, Metrics};
 
+use super::eventually;
+
 /// A proxy that runs until dropped or stopped.
 pub struct Proxy {
     running: app::Proxy,
@@ -62,7 +64,7 @@ impl ProxyBuilder {
             "  {name}:\n    grant: client_credentials\n    token_url: {}\n    client_id: {}\n    client_secret: {:?}\n{more}",
             server.token_url(),
             settings.client_id,
-            settings.client_secret,
+            settings.client_secret.as_deref().unwrap_or_default(),
         ))
     }
 
@@ -118,6 +120,14 @@ pub fn parse(text: &str) -> Config {
     config::parse(text, Path::new("proxy.yaml"), &|_| None).unwrap_or_else(|error| panic!("{error}\n{text}"))
 }
 
+/// What is wrong with a file; a right one fails the test.
+pub fn proxy_yaml_error(text: &str) -> config::ConfigError {
+    match config::parse(text, Path::new("proxy.yaml"), &|_| None) {
+        Ok(_) => panic!("nothing is wrong with\n{text}"),
+        Err(error) => error,
+    }
+}
+
 impl Proxy {
     #[allow(clippy::new_ret_no_self, reason = "it reads as what it is: a new proxy, with …")]
     pub fn new() -> ProxyBuilder {
@@ -150,6 +160,25 @@ impl Proxy {
         self.access.flush();
         let bytes = self.log.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// The access log's lines, once there are so many.
+    pub async fn log_lines_when(&self, count: usize) -> Vec<serde_json::Value> {
+        let mut lines = Vec::new();
+        eventually(&format!("{count} lines of the access log"), || {
+            lines = self.log_lines();
+            lines.len() >= count
+        })
+        .await;
+        lines
+    }
+
+    /// A figure by the beginning of its line, as `requests_total{route="a",class="2xx"}`; 0 when it is not there.
+    pub fn figure(&self, name: &str) -> u64 {
+        let start = format!("bearer_proxy_{name} ");
+        let text = self.metrics();
+        let value = text.lines().find_map(|line| line.strip_prefix(&start));
+        value.map_or(0, |value| value.parse().unwrap_or_else(|_| panic!("{name} is {value}")))
     }
 
     /// The figures as text.

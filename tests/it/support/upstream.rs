@@ -85,6 +85,22 @@ impl Upstream {
         Self::answering(format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{text}", text.len())).await
     }
 
+    /// Takes requests, and answers each with this text once `gate` has a permit for it.
+    pub async fn gated(text: &str, gate: &Arc<tokio::sync::Semaphore>) -> Self {
+        let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{text}", text.len());
+        let gate = Arc::clone(gate);
+        Self::start(move |mut connection| {
+            let (answer, gate) = (answer.clone(), Arc::clone(&gate));
+            async move {
+                while connection.request().await.is_some() {
+                    gate.acquire().await.unwrap().forget();
+                    connection.send(&answer).await;
+                }
+            }
+        })
+        .await
+    }
+
     /// 200 to requests that bear exactly this token, else 401.
     pub async fn accepting(token: &str) -> Self {
         let right = format!("Bearer {token}");
