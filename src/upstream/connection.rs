@@ -77,10 +77,10 @@ impl<B> Connection<B> {
         self.watch.uploaded.load(Ordering::Acquire) && !self.sender.is_closed()
     }
 
-    /// Marks it as unused from now on, for at most `allowed` milliseconds.
-    pub(super) fn rest(&mut self, allowed: u64) {
+    /// Marks it as unused from now on, at the longest until this moment.
+    pub(super) fn rest(&mut self, until: u64) {
         self.reused = true;
-        self.watch.set(Phase::Idle, clock::now().saturating_add(allowed));
+        self.watch.set(Phase::Idle, until);
     }
 
     /// Takes it out of idleness; `false` when it is ending.
