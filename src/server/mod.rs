@@ -233,9 +233,13 @@ where
     };
     let limit = serving.timeouts.tls_handshake;
     drop(serving);
-    match tokio::time::timeout(limit, TlsAcceptor::from(config).accept(stream)).await {
-        Ok(Ok(stream)) => connection::serve(stream, broken, peer, current, registry).await,
-        Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
-        Err(_elapsed) => tracing::debug!("a TLS handshake took longer than timeouts.tls_handshake"),
-    }
+    // Boxed: else a plain connection's task would be as large as one with TLS, which is three times as much.
+    Box::pin(async move {
+        match tokio::time::timeout(limit, TlsAcceptor::from(config).accept(stream)).await {
+            Ok(Ok(stream)) => connection::serve(stream, broken, peer, current, registry).await,
+            Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
+            Err(_elapsed) => tracing::debug!("a TLS handshake took longer than timeouts.tls_handshake"),
+        }
+    })
+    .await;
 }

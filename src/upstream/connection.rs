@@ -93,9 +93,8 @@ impl<B> Connection<B> {
     }
 
     /// Marks it as unused from now on, for at most `allowed` milliseconds; says how many answers have come over it.
-    pub(super) fn rest(&mut self, allowed: u64) -> u32 {
+    pub(super) fn rest(&mut self, now: u64, allowed: u64) -> u32 {
         self.answers = self.answers.saturating_add(1);
-        let now = clock::now();
         self.watch.idle_since.store(now, Ordering::Relaxed);
         self.watch.set(Phase::Idle, now.saturating_add(allowed));
         self.answers

@@ -140,7 +140,8 @@ where
         {
             return Ok(connection);
         }
-        self.connect(reuse).await
+        // Rare and large: as a part of every request's future it would be most of what an idle connection holds.
+        Box::pin(self.connect(reuse)).await
     }
 
     async fn connect(&self, reuse: Reuse) -> Result<Connection<B>, UpstreamError> {

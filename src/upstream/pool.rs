@@ -88,12 +88,13 @@ impl<B> Pool<B> {
 
     /// Takes a connection back whose answer has been read to its end; or lets it go.
     pub(super) fn put(&self, mut connection: Connection<B>) {
-        let age = Duration::from_millis(clock::now().saturating_sub(connection.watch().opened()));
+        let now = clock::now();
+        let age = Duration::from_millis(now.saturating_sub(connection.watch().opened()));
         let allowed = lifetime(self.settings, age);
         if allowed.is_zero() || !connection.can_be_reused() {
             return;
         }
-        self.haste.answered(connection.rest(clock::millis(allowed)));
+        self.haste.answered(connection.rest(now, clock::millis(allowed)));
         self.lock().push(connection);
         if self.waiting.load(Ordering::Acquire) > 0 {
             self.returned.notify_one();
