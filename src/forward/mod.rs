@@ -249,11 +249,7 @@ impl Attempts<'_> {
         &mut self,
         token: Option<&AccessToken>,
     ) -> Result<Response<AnswerBody<RequestBody>>, ForwardError> {
-        let reuse = match self.outgoing.is_idempotent() {
-            true => Reuse::Allowed,
-            false => Reuse::Cautious,
-        };
-        match self.send(token, reuse).await? {
+        match self.send(token, self.outgoing.reuse()).await? {
             Ok(response) => Ok(response),
             Err(failed) => Box::pin(self.deliver_again(failed, token)).await,
         }

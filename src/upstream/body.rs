@@ -7,8 +7,9 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 
-use super::connection::{Connection, Watch};
+use super::connection::Connection;
 use super::pool::Pool;
+use super::watch::Watch;
 
 /// A request's body on its way to the upstream.
 pub struct Upload<B> {

@@ -13,6 +13,7 @@ mod error;
 mod haste;
 mod pool;
 pub mod settings;
+mod watch;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -686,10 +686,8 @@ async fn of_two_thousand_requests_in_flight_none_is_lost_or_swapped() {
 /// The real binary with these routes.
 async fn process(routes: &str) -> (Process, SocketAddr) {
     let file = Files::new();
-    let file = file.write(
-        "proxy.yaml",
-        &format!("listeners:\n  - address: 127.0.0.1:0\nroutes:\n{routes}log: {{access: off}}\n"),
-    );
+    let file = file
+        .write("proxy.yaml", &format!("listeners:\n  - address: 127.0.0.1:0\nroutes:\n{routes}log: {{access: off}}\n"));
     let process = Process::serving(&file).await;
     let address = process.listening().await;
     (process, address)
