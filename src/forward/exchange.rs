@@ -229,6 +229,6 @@ fn failure_of(error: &UpstreamError) -> Option<UpstreamFailure> {
         UpstreamError::Malformed(_) | UpstreamError::HeadTooLarge => UpstreamFailure::Malformed,
         UpstreamError::UploadTimeout | UpstreamError::WriteTimeout => UpstreamFailure::BodyTimeout,
         // The downstream's doing.
-        UpstreamError::UploadAborted(_) => return None,
+        UpstreamError::UploadAborted(_) | UpstreamError::TooLate => return None,
     })
 }

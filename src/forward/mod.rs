@@ -1,10 +1,9 @@
 //! One request's life, from the head that came in to the body that goes out.
 //!
-//! Knows tokens, not grants. Follows no redirect, holds no body beyond `retry.max_body`, decodes nothing, and sends a
-//! request twice in two cases only: the token was refused (DESIGN.md section 2), or a kept-alive connection turned out
-//! to be dead (RFC 9112 §9.3.1; R52, R53).
+//! Knows tokens, not grants. Follows no redirect, holds no body beyond `retry.max_body`, decodes nothing.
 
 mod answer;
+mod attempts;
 mod body;
 mod error;
 mod exchange;
@@ -26,8 +25,9 @@ use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 pub use answer::ResponseBody;
+use attempts::Attempts;
+use body::BodySource;
 pub use body::RequestBody;
-use body::{BodySource, Replay};
 pub use error::ForwardError;
 use exchange::Exchange;
 use outgoing::{Outgoing, Via};
@@ -39,14 +39,10 @@ use crate::route::RouteTable;
 use crate::route::path;
 use crate::telemetry::AccessLog;
 use crate::telemetry::Metrics;
-use crate::telemetry::RetryOutcome;
 use crate::telemetry::TokenAction;
 use crate::token::AccessToken;
-use crate::token::Moment;
 use crate::token::TokenCache;
 use crate::upstream::AnswerBody;
-use crate::upstream::Reuse;
-use crate::upstream::SendError;
 
 /// Answers requests: with the upstream's response, or with our own if there is none to give.
 pub struct Forwarder {
@@ -241,132 +237,4 @@ async fn current(tokens: &Arc<TokenCache>, exchange: &mut Exchange) -> Result<Ar
     let token = Box::pin(tokens.get()).await?;
     exchange.token(TokenAction::Waited);
     Ok(token)
-}
-
-/// The attempts of one request.
-struct Attempts<'a> {
-    target: &'a Arc<Target>,
-    outgoing: Outgoing,
-    exchange: &'a mut Exchange,
-    interim: Option<&'a Interim>,
-}
-
-impl Attempts<'_> {
-    /// Sends the request and waits for the head of the answer.
-    async fn deliver(
-        &mut self,
-        token: Option<&AccessToken>,
-    ) -> Result<Response<AnswerBody<RequestBody>>, ForwardError> {
-        let reuse = match self.outgoing.is_idempotent() {
-            true => Reuse::Allowed,
-            false => Reuse::Cautious,
-        };
-        match self.send(token, reuse).await? {
-            Ok(response) => Ok(response),
-            Err(failed) => Box::pin(self.deliver_again(failed, token)).await,
-        }
-    }
-
-    /// A connection that died before any byte of the answer, after having served others: the server closed it for
-    /// lying idle. A request that may be repeated is repeated once, on a fresh one (R52); any other is not (R53).
-    async fn deliver_again(
-        &mut self,
-        failed: SendError<RequestBody>,
-        token: Option<&AccessToken>,
-    ) -> Result<Response<AnswerBody<RequestBody>>, ForwardError> {
-        let idle_death = failed.reused && failed.unsent.is_none() && failed.error.is_termination();
-        if !idle_death || !self.outgoing.is_idempotent() || self.outgoing.body.recover().await == Replay::Never {
-            return Err(failed.error.into());
-        }
-        self.send(token, Reuse::Forbidden).await?.map_err(|failed| failed.error.into())
-    }
-
-    async fn send(
-        &mut self,
-        token: Option<&AccessToken>,
-        reuse: Reuse,
-    ) -> Result<Result<Response<AnswerBody<RequestBody>>, SendError<RequestBody>>, ForwardError> {
-        let body = self.outgoing.body.take().ok_or(ForwardError::BadRequest {
-            status: StatusCode::BAD_REQUEST,
-            detail: "The request's body broke off.",
-        })?;
-        let mut request = self.outgoing.request(token, body);
-        if let Some(interim) = self.interim {
-            answer::pass_interim(&mut request, interim);
-        }
-        self.exchange.attempt();
-        Ok(match self.target.upstream.send(request, reuse).await {
-            Ok(sent) => {
-                self.exchange.answered(sent.reused);
-                Ok(sent.response)
-            }
-            Err(failed) => {
-                self.exchange.failed(&failed.error);
-                Err(failed)
-            }
-        })
-    }
-
-    /// The 401 contract (DESIGN.md section 2).
-    async fn renew_and_repeat(
-        &mut self,
-        response: Response<AnswerBody<RequestBody>>,
-        tokens: &Arc<TokenCache>,
-        token: &Arc<AccessToken>,
-    ) -> Result<Response<AnswerBody<RequestBody>>, ForwardError> {
-        self.exchange.refused();
-        if refusal::is_insufficient_scope(response.headers()) {
-            self.exchange.retry(RetryOutcome::InsufficientScope);
-            return Ok(response);
-        }
-        if token.is_refused(Moment::now()) {
-            self.exchange.retry(RetryOutcome::Cooldown);
-            return Ok(response);
-        }
-        let replay = self.outgoing.body.replay();
-        if replay == Replay::Never {
-            tokens.replace_later(token);
-            self.exchange.retry(RetryOutcome::NotReplayable);
-            return Ok(response);
-        }
-        let renewed = match tokens.replace(token).await {
-            Ok(renewed) => renewed,
-            Err(failure) => {
-                // The cache has logged why. The upstream's own answer is the truest one we have.
-                tracing::debug!(error = %failure, "a refused token could not be replaced");
-                self.exchange.retry(RetryOutcome::RenewalFailed);
-                return Ok(response);
-            }
-        };
-        self.let_go(response, replay).await?;
-        self.exchange.token(TokenAction::Retried);
-        let again = self.deliver(Some(&renewed)).await?;
-        if self.target.is_refusal(again.status()) {
-            self.exchange.refused();
-            renewed.refuse_until(Moment::now(), self.target.cooldown());
-            self.exchange.retry(RetryOutcome::RefusedAgain);
-        } else {
-            self.exchange.retry(RetryOutcome::Success);
-        }
-        Ok(again)
-    }
-
-    /// Lets the first answer go, and gets the request's body back from it.
-    async fn let_go(
-        &mut self,
-        response: Response<AnswerBody<RequestBody>>,
-        replay: Replay,
-    ) -> Result<(), ForwardError> {
-        match replay {
-            Replay::AfterAbort => response.into_body().abort(),
-            Replay::Ready | Replay::Never => answer::drain(response.into_body()),
-        }
-        match self.outgoing.body.recover().await {
-            Replay::Ready | Replay::AfterAbort => Ok(()),
-            Replay::Never => Err(ForwardError::BadRequest {
-                status: StatusCode::BAD_REQUEST,
-                detail: "The request's body broke off.",
-            }),
-        }
-    }
 }

@@ -9,6 +9,7 @@ use super::body::{BodySource, RequestBody};
 use super::headers::{self, HopByHop};
 use super::target::Target;
 use crate::token::AccessToken;
+use crate::upstream::Reuse;
 
 /// One request, ready to be sent, and sent again.
 pub(super) struct Outgoing {
@@ -59,6 +60,14 @@ impl Outgoing {
     /// Whether the request may be repeated although the upstream may have seen it (RFC 9110 §9.2.2).
     pub(super) fn is_idempotent(&self) -> bool {
         self.head.method.is_idempotent()
+    }
+
+    /// Which connection the first attempt may take.
+    pub(super) fn reuse(&self) -> Reuse {
+        match self.is_idempotent() {
+            true => Reuse::Allowed,
+            false => Reuse::Cautious,
+        }
     }
 
     /// The request for one attempt.

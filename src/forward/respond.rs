@@ -154,6 +154,8 @@ impl Problem {
             UpstreamError::HeadTooLarge => {
                 gateway("http_response_header_section_size", "The head of the upstream's answer is too large.")
             }
+            // Sent again with another token; only a second expiry in a row comes to this.
+            UpstreamError::TooLate => late("connection_timeout", "No connection to the upstream in time."),
             UpstreamError::ConnectTimeout => late("connection_timeout", "No connection to the upstream in time."),
             UpstreamError::ResponseHeadTimeout => late("http_response_timeout", "No answer from the upstream in time."),
             UpstreamError::WriteTimeout => {

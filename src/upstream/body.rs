@@ -7,8 +7,9 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 
-use super::connection::{Connection, Watch};
+use super::connection::Connection;
 use super::pool::Pool;
+use super::watch::Watch;
 
 /// A request's body on its way to the upstream.
 pub struct Upload<B> {
@@ -41,8 +42,10 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Upload<B> {
         let frame = ready!(polled);
         if let Some(watch) = &self.watch {
             match &frame {
-                Some(Ok(_)) if !self.body.is_end_stream() => watch.upload_moved(self.idle),
-                // hyper does not ask again once the body says that it has ended.
+                Some(Ok(frame)) if !frame.is_trailers() && !self.body.is_end_stream() => {
+                    watch.upload_moved(self.idle);
+                }
+                // hyper does not ask again once the body says that it has ended, nor after trailers.
                 Some(Ok(_)) | None => watch.upload_ended(self.response_head),
                 Some(Err(_)) => {}
             }
@@ -92,7 +95,7 @@ impl<B> AnswerBody<B> {
 
     fn moved(&mut self, frame: Option<&Result<Frame<Bytes>, hyper::Error>>) {
         match frame {
-            Some(Ok(_)) if !self.body.is_end_stream() => {
+            Some(Ok(frame)) if !frame.is_trailers() && !self.body.is_end_stream() => {
                 if let Some(lease) = &self.lease {
                     lease.connection.watch().body_moved(lease.idle);
                 }

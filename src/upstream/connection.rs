@@ -1,15 +1,13 @@
-//! One connection to an upstream: a sender, a spawned task that drives it, and a watch over its deadlines.
+//! One connection to an upstream: a sender, a spawned task that drives it, and a [`Watch`] over its deadlines.
 
 use std::error::Error as StdError;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{Request, Response, Version};
 use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1::{Builder, Connection as Driver, SendRequest};
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::task::AbortHandle;
 
 use super::body::{AnswerBody, Upload};
 use super::clock;
@@ -17,6 +15,7 @@ use super::connector::describe;
 use super::haste::Haste;
 use super::pool::Pool;
 use super::settings::Timeouts;
+use super::watch::Watch;
 use super::{SendError, UpstreamError};
 
 /// The right to send one request at a time.
@@ -66,8 +65,7 @@ where
             }
             drop((permit, open));
         });
-        // The handle was not set before: this watch is new.
-        let _ = watch.task.set(task.abort_handle());
+        watch.drives(task.abort_handle());
         Connection { sender: self.sender, watch, answers: 0, is_last: false }
     }
 }
@@ -84,7 +82,7 @@ impl<B> Connection<B> {
 
     /// Whether another request may follow: the last one was sent to its end, and the peer neither has closed nor will.
     pub(super) fn can_be_reused(&self) -> bool {
-        !self.is_last && self.watch.uploaded.load(Ordering::Acquire) && !self.sender.is_closed()
+        !self.is_last && self.watch.has_uploaded() && !self.sender.is_closed()
     }
 
     /// How long it has been unused.
@@ -95,19 +93,13 @@ impl<B> Connection<B> {
     /// Marks it as unused from now on, for at most `allowed` milliseconds; says how many answers have come over it.
     pub(super) fn rest(&mut self, now: u64, allowed: u64) -> u32 {
         self.answers = self.answers.saturating_add(1);
-        self.watch.idle_since.store(now, Ordering::Relaxed);
-        self.watch.set(Phase::Idle, now.saturating_add(allowed));
+        self.watch.rest(now, allowed);
         self.answers
     }
 
-    /// Takes it out of idleness; `false` when it is ending.
-    pub(super) async fn wake(&mut self, timeouts_response_head: u64) -> bool {
-        let observed = self.watch.state.load(Ordering::Acquire);
-        if Phase::of(observed) != Phase::Idle || self.sender.is_closed() {
-            return false;
-        }
-        let busy = pack(Phase::Head, clock::now().saturating_add(timeouts_response_head));
-        if self.watch.state.compare_exchange(observed, busy, Ordering::AcqRel, Ordering::Acquire).is_err() {
+    /// Takes it out of idleness, which may take `allowed` milliseconds; `false` when it is ending.
+    pub(super) async fn wake(&mut self, allowed: u64) -> bool {
+        if self.sender.is_closed() || !self.watch.wake(allowed) {
             return false;
         }
         // The driver may be about to say that it is ready: it has seen the end of the last answer before we have.
@@ -117,6 +109,13 @@ impl<B> Connection<B> {
     /// Ends it now, whatever it is doing.
     pub(super) fn abort(self) {
         self.watch.abort();
+    }
+}
+
+impl<B> Drop for Connection<B> {
+    fn drop(&mut self) {
+        // Its driver ends by itself, unless the upstream takes nothing of what is still to be sent.
+        self.watch.left();
     }
 }
 
@@ -133,23 +132,13 @@ where
         pool: &Arc<Pool<B>>,
     ) -> Result<Response<AnswerBody<B>>, SendError<B>> {
         let (response_head, idle) = (clock::millis(timeouts.response_head), clock::millis(timeouts.idle_body));
-        let upload = match request.body().is_end_stream() {
-            true => {
-                self.watch.uploaded.store(true, Ordering::Relaxed);
-                self.watch.set(Phase::Head, clock::now().saturating_add(response_head));
-                None
-            }
-            false => {
-                self.watch.uploaded.store(false, Ordering::Relaxed);
-                self.watch.set(Phase::Upload, clock::now().saturating_add(idle));
-                Some(self.watch.clone())
-            }
-        };
+        let upload = (!request.body().is_end_stream()).then(|| Arc::clone(&self.watch));
+        self.watch.sends(upload.as_ref().map(|_| idle), response_head);
         let request = request.map(|body| Upload::new(body, upload, idle, response_head));
         match self.sender.try_send_request(request).await {
             Ok(response) => match ambiguous(&response) {
                 None => {
-                    self.watch.set(Phase::Body, clock::now().saturating_add(idle));
+                    self.watch.body_moved(idle);
                     self.is_last = announces_close(&response);
                     Ok(response.map(|body| AnswerBody::new(body, self, pool, idle)))
                 }
@@ -216,165 +205,4 @@ fn classify(error: &hyper::Error) -> UpstreamError {
 /// "The driver is gone" counts as a user error with hyper; for us it is an ended connection.
 fn is_gone(error: &hyper::Error) -> bool {
     error.to_string().contains("dispatch task is gone")
-}
-
-/// The deadline of a connection and what it is doing, readable from outside without a lock.
-pub(super) struct Watch {
-    state: AtomicU64,
-    uploaded: AtomicBool,
-    /// Whether the request's body stands still because the downstream sends nothing; else the upstream takes nothing.
-    waits_for_body: AtomicBool,
-    opened: u64,
-    /// When it was last put away.
-    idle_since: AtomicU64,
-    task: OnceLock<AbortHandle>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    /// In the pool.
-    Idle,
-    /// The request's body is on its way.
-    Upload,
-    /// Waiting for the head of the answer.
-    Head,
-    /// The answer's body is on its way.
-    Body,
-    /// Ended: it lay idle for too long, or its body stood still.
-    Ended,
-    /// Ended: the request's body stood still.
-    EndedUpload,
-    /// Ended: no head came.
-    EndedHead,
-}
-
-impl Phase {
-    fn of(state: u64) -> Self {
-        match state & 7 {
-            0 => Self::Idle,
-            1 => Self::Upload,
-            2 => Self::Head,
-            3 => Self::Body,
-            5 => Self::EndedUpload,
-            6 => Self::EndedHead,
-            _ => Self::Ended,
-        }
-    }
-
-    const fn bits(self) -> u64 {
-        match self {
-            Self::Idle => 0,
-            Self::Upload => 1,
-            Self::Head => 2,
-            Self::Body => 3,
-            Self::Ended => 4,
-            Self::EndedUpload => 5,
-            Self::EndedHead => 6,
-        }
-    }
-
-    /// What it becomes when its deadline passes.
-    fn ended(self) -> Self {
-        match self {
-            Self::Upload => Self::EndedUpload,
-            Self::Head => Self::EndedHead,
-            Self::Idle | Self::Body => Self::Ended,
-            ended @ (Self::Ended | Self::EndedUpload | Self::EndedHead) => ended,
-        }
-    }
-}
-
-/// Three bits of phase, the rest milliseconds.
-fn pack(phase: Phase, deadline: u64) -> u64 {
-    (deadline.min(u64::MAX >> 3) << 3) | phase.bits()
-}
-
-impl Watch {
-    fn new() -> Self {
-        let now = clock::now();
-        Self {
-            state: AtomicU64::new(pack(Phase::Idle, u64::MAX)),
-            uploaded: AtomicBool::new(true),
-            waits_for_body: AtomicBool::new(false),
-            opened: now,
-            idle_since: AtomicU64::new(now),
-            task: OnceLock::new(),
-        }
-    }
-
-    /// When it was opened.
-    pub(super) fn opened(&self) -> u64 {
-        self.opened
-    }
-
-    fn is_idle(&self) -> bool {
-        Phase::of(self.state.load(Ordering::Acquire)) == Phase::Idle
-    }
-
-    fn idle_for(&self, now: u64) -> u64 {
-        now.saturating_sub(self.idle_since.load(Ordering::Relaxed))
-    }
-
-    fn set(&self, phase: Phase, deadline: u64) {
-        self.state.store(pack(phase, deadline), Ordering::Release);
-    }
-
-    /// A piece of the answer's body has come.
-    pub(super) fn body_moved(&self, idle: u64) {
-        self.set(Phase::Body, clock::now().saturating_add(idle));
-    }
-
-    /// The request's body was asked for more: whether there was nothing.
-    pub(super) fn waits_for_body(&self, waits: bool) {
-        self.waits_for_body.store(waits, Ordering::Relaxed);
-    }
-
-    /// A piece of the request's body has gone; the answer may have begun already.
-    pub(super) fn upload_moved(&self, idle: u64) {
-        self.move_from(Phase::Upload, Phase::Upload, idle);
-        self.move_from(Phase::Body, Phase::Body, idle);
-    }
-
-    /// The request's body has gone to its end.
-    pub(super) fn upload_ended(&self, response_head: u64) {
-        self.uploaded.store(true, Ordering::Release);
-        self.move_from(Phase::Upload, Phase::Head, response_head);
-    }
-
-    fn move_from(&self, from: Phase, to: Phase, span: u64) {
-        let observed = self.state.load(Ordering::Acquire);
-        if Phase::of(observed) == from {
-            let next = pack(to, clock::now().saturating_add(span));
-            let _ = self.state.compare_exchange(observed, next, Ordering::AcqRel, Ordering::Acquire);
-        }
-    }
-
-    /// Ends the connection when its deadline has passed: its driver is dropped, which closes the socket.
-    pub(super) fn end_if_due(&self, now: u64) {
-        let observed = self.state.load(Ordering::Acquire);
-        let (phase, deadline) = (Phase::of(observed), observed >> 3);
-        if phase == phase.ended() || deadline >= u64::MAX >> 3 || now < deadline {
-            return;
-        }
-        let ended = pack(phase.ended(), deadline);
-        // Whoever moved it on in the meantime has saved it.
-        if self.state.compare_exchange(observed, ended, Ordering::AcqRel, Ordering::Acquire).is_ok() {
-            self.abort();
-        }
-    }
-
-    fn abort(&self) {
-        if let Some(task) = self.task.get() {
-            task.abort();
-        }
-    }
-
-    fn timed_out(&self) -> Option<UpstreamError> {
-        match Phase::of(self.state.load(Ordering::Acquire)) {
-            Phase::EndedUpload if self.waits_for_body.load(Ordering::Relaxed) => Some(UpstreamError::UploadTimeout),
-            Phase::EndedUpload => Some(UpstreamError::WriteTimeout),
-            Phase::EndedHead => Some(UpstreamError::ResponseHeadTimeout),
-            Phase::Idle | Phase::Upload | Phase::Head | Phase::Body | Phase::Ended => None,
-        }
-    }
 }

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use super::clock;
-use super::connection::Watch;
+use super::watch::Watch;
 use crate::tls::{self, TlsError, TlsSettings};
 
 /// Shared by all upstreams of one runtime. Cheap to clone.

@@ -27,6 +27,9 @@ pub enum UpstreamError {
     /// The handshake failed otherwise.
     #[error("TLS failed: {0}")]
     Tls(String),
+    /// What the request bears ended while it waited for a connection; nothing was sent.
+    #[error("the access token expired while the request waited for a connection")]
+    TooLate,
     /// It closed or reset the connection before the head of its answer.
     #[error("the connection ended before the head of the answer: {0}")]
     Terminated(String),

@@ -13,6 +13,7 @@ mod error;
 mod haste;
 mod pool;
 pub mod settings;
+mod watch;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -110,17 +111,27 @@ where
     /// Sends one request and waits for the head of its answer.
     ///
     /// A request that a dead connection did not begin to send goes out again on another, whatever its method.
+    /// `may_go`: asked after there was a wait for a connection, whether what the request bears may still be sent.
     ///
     /// # Errors
     ///
     /// No connection, or none of its answers in time. The error holds the request when nothing of it was sent.
-    pub async fn send(&self, mut request: Request<B>, mut reuse: Reuse) -> Result<Sent<B>, SendError<B>> {
+    pub async fn send(
+        &self,
+        mut request: Request<B>,
+        mut reuse: Reuse,
+        may_go: impl Fn() -> bool,
+    ) -> Result<Sent<B>, SendError<B>> {
         loop {
             let connection = match self.connection(reuse).await {
                 Ok(connection) => connection,
                 Err(error) => return Err(SendError { error, unsent: Some(request), reused: false }),
             };
             let reused = connection.is_reused();
+            // A pooled one is there at once; a new one may have taken as long as `timeouts.connect`.
+            if !reused && !may_go() {
+                return Err(SendError { error: UpstreamError::TooLate, unsent: Some(request), reused });
+            }
             match connection.send(request, self.timeouts, &self.pool).await {
                 Ok(response) => return Ok(Sent { response, reused }),
                 // Nothing of it was written. A pooled connection proves nothing about the upstream: try the next one;
