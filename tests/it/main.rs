@@ -13,6 +13,7 @@ mod access;
 mod answer_framing;
 mod cli;
 mod credentials;
+mod endings;
 mod failures;
 mod faults;
 mod fidelity;

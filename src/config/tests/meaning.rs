@@ -346,3 +346,20 @@ fn the_rest_of_the_top_level() {
     assert_eq!(config.log.level, tracing::Level::WARN);
     assert_eq!((config.drain, config.workers), (Duration::from_secs(30), None));
 }
+
+// R39: the caller must not choose which of an upstream's hosts gets the token.
+#[test]
+fn the_callers_host_goes_with_a_token_only_where_the_route_names_it() {
+    let text = |host: &str| {
+        format!(
+            "listeners: [{{address: 127.0.0.1:1}}]\ncredentials: {{one: {{grant: static, token: x}}}}\nroutes:\n  \
+             - upstream: https://a.example\n    credential: one\n    preserve_host: true\n{host}"
+        )
+    };
+    right(&text("    host: b.example\n"));
+    for host in ["", "    host: '*.b.example'\n"] {
+        let error = parse_text(&text(host)).unwrap_err();
+        assert_eq!((error.problems[0].line, error.problems[0].column), (6, 20), "{error}");
+        assert!(error.to_string().contains("an exact `host`"), "{error}");
+    }
+}
