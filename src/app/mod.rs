@@ -83,10 +83,9 @@ impl Proxy {
             pseudonym: &pseudonym,
             log: &log,
         };
-        let world = World::new(config, &parts, None)?;
-        let listening = Listening::start(&config.listeners, &world, &metrics)?;
+        let world = Arc::new(World::new(config, &parts, None)?);
         let shared = Arc::new(Shared {
-            world: ArcSwap::from_pointee(world),
+            world: ArcSwap::new(Arc::clone(&world)),
             metrics,
             store,
             environment: environment.clone(),
@@ -94,11 +93,11 @@ impl Proxy {
             started: Instant::now(),
             draining: AtomicBool::new(false),
         });
+        // First who says that we live, then what we live for.
+        let admin = Mutex::new(start_admin(&shared, config).await?);
+        let listening = Listening::start(&config.listeners, &world, &shared.metrics)?;
         let sweeper = tokio::spawn(environment.sweep());
-        let proxy = Self { shared, listening, admin: Mutex::default(), reloading: Default::default(), sweeper };
-        let admin = proxy.start_admin(config).await?;
-        *proxy.admin() = admin;
-        Ok(proxy)
+        Ok(Self { shared, listening, admin, reloading: Default::default(), sweeper })
     }
 
     /// Serves from another configuration from the next request on. All or nothing: when any part of it cannot be, the
@@ -131,7 +130,7 @@ impl Proxy {
         let same_admin = self.admin().as_ref().map(|admin| admin.configured) == config.admin.map(|admin| admin.address);
         let admin = match same_admin {
             true => None,
-            false => Some(self.start_admin(config).await?),
+            false => Some(start_admin(&self.shared, config).await?),
         };
         // Nothing below can fail.
         previous.settle_changed(config).await;
@@ -167,9 +166,14 @@ impl Proxy {
         self.shared.draining.store(true, Ordering::Release);
         self.listening.stop().await;
         let world = self.shared.world.load_full();
+        let mut settling = tokio::task::JoinSet::new();
         for credential in &world.credentials {
+            let tokens = Arc::clone(&credential.tokens);
             // A rotated refresh token must reach its store.
-            credential.tokens.settle().await;
+            settling.spawn(async move { tokens.settle().await });
+        }
+        if tokio::time::timeout(SETTLE, settling.join_all()).await.is_err() {
+            tracing::warn!("a token request under way was cut off: a refresh token that it rotated is lost");
         }
         let admin = self.admin().take();
         if let Some(admin) = admin {
@@ -177,22 +181,6 @@ impl Proxy {
             let _ = tokio::time::timeout(Duration::from_secs(2), admin.task).await;
         }
         world.log.flush();
-    }
-
-    async fn start_admin(&self, config: &Config) -> Result<Option<Admin>, StartError> {
-        let Some(settings) = config.admin else { return Ok(None) };
-        let configured = settings.address;
-        let failed = |source| StartError::Admin { address: configured, source };
-        let listener = tokio::net::TcpListener::bind(configured).await.map_err(failed)?;
-        let address = listener.local_addr().map_err(failed)?;
-        let shared = Arc::clone(&self.shared);
-        let (stop, mut stopped) = watch::channel(false);
-        let ended = async move {
-            // A dropped sender says the same.
-            let _ = stopped.wait_for(|stop| *stop).await;
-        };
-        let task = tokio::spawn(admin::serve(listener, Arc::new(move || shared.snapshot()), ended));
-        Ok(Some(Admin { configured, address, stop, task }))
     }
 
     fn admin(&self) -> MutexGuard<'_, Option<Admin>> {
@@ -224,6 +212,25 @@ impl Shared {
         }
     }
 }
+
+async fn start_admin(shared: &Arc<Shared>, config: &Config) -> Result<Option<Admin>, StartError> {
+    let Some(settings) = config.admin else { return Ok(None) };
+    let configured = settings.address;
+    let failed = |source| StartError::Admin { address: configured, source };
+    let listener = tokio::net::TcpListener::bind(configured).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    let shared = Arc::clone(shared);
+    let (stop, mut stopped) = watch::channel(false);
+    let ended = async move {
+        // A dropped sender says the same.
+        let _ = stopped.wait_for(|stop| *stop).await;
+    };
+    let task = tokio::spawn(admin::serve(listener, Arc::new(move || shared.snapshot()), ended));
+    Ok(Some(Admin { configured, address, stop, task }))
+}
+
+/// How long token requests under way may take when we are asked to stop: as long as `request.timeout` is by default.
+const SETTLE: Duration = Duration::from_secs(10);
 
 /// A name that no other process has.
 fn pseudonym() -> String {

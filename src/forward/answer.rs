@@ -28,6 +28,17 @@ pub struct ResponseBody {
     exchange: Option<Exchange>,
 }
 
+impl Drop for ResponseBody {
+    fn drop(&mut self) {
+        // hyper lets a body go when its length has been sent, its end was told, or there is nobody to send it to.
+        if let (Content::Answer(body), Some(exchange)) = (&self.content, &mut self.exchange)
+            && !body.is_end_stream()
+        {
+            exchange.cut_short();
+        }
+    }
+}
+
 enum Content {
     /// The upstream's, as it comes.
     Answer(AnswerBody<RequestBody>),
@@ -171,6 +182,9 @@ impl Body for ResponseBody {
                 Some(Err(_)) => exchange.body_broken_off(),
                 None => {}
             }
+        }
+        if frame.is_none() {
+            this.content = Content::Nothing;
         }
         Poll::Ready(frame)
     }

@@ -48,6 +48,13 @@ impl Exchange {
         Self::new(&head.method, &head.uri, &head.headers, peer, log)
     }
 
+    /// Of a request whose head was not understood: no method, no path.
+    pub(super) fn of_nothing(peer: Option<IpAddr>, log: &AccessLog) -> Self {
+        let method = Method::from_bytes(b"-").unwrap_or_default();
+        // An authority alone: the one kind of URI that has no path.
+        Self::new(&method, &Uri::from_static("-"), &HeaderMap::new(), peer, log)
+    }
+
     fn new(method: &Method, uri: &Uri, headers: &HeaderMap, peer: Option<IpAddr>, log: &AccessLog) -> Self {
         Self {
             log: log.clone(),
@@ -149,6 +156,11 @@ impl Exchange {
         }
     }
 
+    /// Nobody takes the rest of the answer.
+    pub(super) fn cut_short(&mut self) {
+        self.error.get_or_insert(DOWNSTREAM_LEFT);
+    }
+
     /// A piece of the answer's body has gone.
     pub(super) fn sent(&mut self, bytes: usize) {
         self.sent = self.sent.saturating_add(u64::try_from(bytes).unwrap_or(0));
@@ -172,7 +184,7 @@ impl Drop for Exchange {
         if self.status == 0 {
             // Nobody waited for the head.
             self.status = CLIENT_CLOSED_REQUEST;
-            self.error = Some("downstream_left");
+            self.error = Some(DOWNSTREAM_LEFT);
         }
         if let Some(target) = &self.route {
             target.metrics.route.finish(self.status, duration, self.sent, received);
@@ -195,6 +207,9 @@ impl Drop for Exchange {
 
 /// nginx's word for a downstream that left before there was an answer; never sent to anybody.
 const CLIENT_CLOSED_REQUEST: u16 = 499;
+
+/// The word for it in the log.
+const DOWNSTREAM_LEFT: &str = "downstream_left";
 
 /// An id longer than this is not written down.
 const MAX_REQUEST_ID: usize = 128;

@@ -76,7 +76,7 @@ impl<S: Default + Send + 'static> Spool<S> {
             settings,
         });
         let for_writer = Arc::clone(&shared);
-        // Not joined: a sink that stalls must not keep the process from ending. `drop` waits as long as `flush` does.
+        // Not joined: a sink that stalls must not keep the process from ending. Who ends it flushes before.
         let writer =
             thread::Builder::new().name(shared.settings.name.to_owned()).spawn(move || for_writer.run(sink))?;
         Ok(Self { shared, writer: writer.thread().clone() })
@@ -119,12 +119,11 @@ impl<S: Default + Send + 'static> Spool<S> {
 }
 
 impl<S> Drop for Spool<S> {
+    /// The writer writes what is left, and ends. Nobody waits for it: the last to hold a log that a reload replaced is
+    /// a worker.
     fn drop(&mut self) {
         self.shared.closed.store(true, Ordering::Release);
         self.writer.unpark();
-        let done = lock(&self.shared.done);
-        let waited = self.shared.done_changed.wait_timeout_while(done, FLUSH_LIMIT, |done| *done != u64::MAX);
-        drop(waited);
     }
 }
 
@@ -151,7 +150,7 @@ impl<S> Shared<S> {
                 (self.settings.on_failure)(error);
             }
             failing = outcome.is_err();
-            *lock(&self.done) = if closed { u64::MAX } else { asked };
+            *lock(&self.done) = asked;
             self.done_changed.notify_all();
             if closed {
                 return;

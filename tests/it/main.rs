@@ -22,6 +22,7 @@ mod four_systems;
 mod hops;
 mod life;
 mod listeners;
+mod observability;
 mod pool;
 mod reference;
 mod refusal;

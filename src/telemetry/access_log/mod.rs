@@ -17,7 +17,8 @@ use super::spool::{self, Sink, Spool};
 
 /// Where requests are written down. Cheap to clone; never blocks who records.
 ///
-/// The last clone's drop writes what is left, for at most two seconds.
+/// When the last clone is dropped, what is left is written behind the scenes; at the end of a process
+/// [`flush`](Self::flush) before.
 #[derive(Clone)]
 pub struct AccessLog(Option<Arc<Open>>);
 

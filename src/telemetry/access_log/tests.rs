@@ -134,7 +134,7 @@ fn a_file_gets_its_lines_and_is_opened_again_after_being_moved_away() {
     log.reopen();
     log.flush();
     log.record(&Record { path: "/later", ..RECORD });
-    drop(log);
+    log.flush();
     assert!(std::fs::read_to_string(old).unwrap().ends_with("token=cached\n"));
     let new = std::fs::read_to_string(path).unwrap();
     assert!(new.contains("path=/later ") && new.lines().count() == 1, "{new}");
