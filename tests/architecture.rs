@@ -34,7 +34,10 @@ const MAY_NAME: &[(&str, &[&str])] = &[
         &["secret", "tls", "access", "route", "telemetry", "upstream", "token", "oauth", "forward", "server", "admin"],
     ),
     // Puts the rooms together, and knows them all but those that begin the process.
-    ("app", &["config", "server", "admin", "forward", "route", "upstream", "token", "oauth", "telemetry", "tls"]),
+    (
+        "app",
+        &["config", "server", "admin", "forward", "route", "upstream", "token", "oauth", "telemetry", "tls", "secret"],
+    ),
     ("cli", &["app", "config", "demo"]),
 ];
 
@@ -92,7 +95,7 @@ const LONGEST: usize = 300;
 
 /// Files that may be longer, and how long.
 const LONGER: &[(&str, usize, &str)] = &[
-    ("src/forward/mod.rs", 370, "one request's life is to be read on one page"),
+    ("src/forward/mod.rs", 400, "one request's life is to be read on one page"),
     ("src/forward/body.rs", 340, "the replayed body is one state machine; its halves have no meaning alone"),
     ("src/upstream/connection.rs", 360, "one connection's life: what ends it is in one place"),
 ];
