@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -84,6 +85,8 @@ impl Proxy {
             log: &log,
         };
         let world = World::new(config, &parts, None)?;
+        // Listeners come last: what they accept is served.
+        let admin = bind_admin(config).await?;
         let listening = Listening::start(&config.listeners, &world, &metrics)?;
         let shared = Arc::new(Shared {
             world: ArcSwap::from_pointee(world),
@@ -95,10 +98,8 @@ impl Proxy {
             draining: AtomicBool::new(false),
         });
         let sweeper = tokio::spawn(environment.sweep());
-        let proxy = Self { shared, listening, admin: Mutex::default(), reloading: Default::default(), sweeper };
-        let admin = proxy.start_admin(config).await?;
-        *proxy.admin() = admin;
-        Ok(proxy)
+        let admin = Mutex::new(admin.map(|bound| bound.serve(&shared)));
+        Ok(Self { shared, listening, admin, reloading: Default::default(), sweeper })
     }
 
     /// Serves from another configuration from the next request on. All or nothing: when any part of it cannot be, the
@@ -131,7 +132,7 @@ impl Proxy {
         let same_admin = self.admin().as_ref().map(|admin| admin.configured) == config.admin.map(|admin| admin.address);
         let admin = match same_admin {
             true => None,
-            false => Some(self.start_admin(config).await?),
+            false => Some(bind_admin(config).await?.map(|bound| bound.serve(&self.shared))),
         };
         // Nothing below can fail.
         previous.settle_changed(config).await;
@@ -179,24 +180,39 @@ impl Proxy {
         world.log.flush();
     }
 
-    async fn start_admin(&self, config: &Config) -> Result<Option<Admin>, StartError> {
-        let Some(settings) = config.admin else { return Ok(None) };
-        let configured = settings.address;
-        let failed = |source| StartError::Admin { address: configured, source };
-        let listener = tokio::net::TcpListener::bind(configured).await.map_err(failed)?;
-        let address = listener.local_addr().map_err(failed)?;
-        let shared = Arc::clone(&self.shared);
+    fn admin(&self) -> MutexGuard<'_, Option<Admin>> {
+        self.admin.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An admin listener that does not answer yet.
+struct BoundAdmin {
+    configured: SocketAddr,
+    address: SocketAddr,
+    listener: TcpListener,
+}
+
+async fn bind_admin(config: &Config) -> Result<Option<BoundAdmin>, StartError> {
+    let Some(settings) = config.admin else { return Ok(None) };
+    let configured = settings.address;
+    let failed = |source| StartError::Admin { address: configured, source };
+    let listener = TcpListener::bind(configured).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok(Some(BoundAdmin { configured, address, listener }))
+}
+
+impl BoundAdmin {
+    fn serve(self, shared: &Arc<Shared>) -> Admin {
+        let Self { configured, address, listener } = self;
+        tracing::info!(%address, "the admin listener is open");
+        let shared = Arc::clone(shared);
         let (stop, mut stopped) = watch::channel(false);
         let ended = async move {
             // A dropped sender says the same.
             let _ = stopped.wait_for(|stop| *stop).await;
         };
         let task = tokio::spawn(admin::serve(listener, Arc::new(move || shared.snapshot()), ended));
-        Ok(Some(Admin { configured, address, stop, task }))
-    }
-
-    fn admin(&self) -> MutexGuard<'_, Option<Admin>> {
-        self.admin.lock().unwrap_or_else(PoisonError::into_inner)
+        Admin { configured, address, stop, task }
     }
 }
 
