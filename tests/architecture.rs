@@ -92,9 +92,9 @@ const LONGEST: usize = 300;
 
 /// Files that may be longer, and how long.
 const LONGER: &[(&str, usize, &str)] = &[
-    ("src/forward/mod.rs", 360, "one request's life is to be read on one page"),
+    ("src/forward/mod.rs", 370, "one request's life is to be read on one page"),
     ("src/forward/body.rs", 340, "the replayed body is one state machine; its halves have no meaning alone"),
-    ("src/upstream/connection.rs", 340, "one connection's life: what ends it is in one place"),
+    ("src/upstream/connection.rs", 360, "one connection's life: what ends it is in one place"),
 ];
 
 /// A file of `src/`.

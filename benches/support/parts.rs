@@ -18,7 +18,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::allocations::Allocated;
 use super::cases::{CASES, Case};
-use super::rig::{self, Cost};
+use super::rig::{self, Cost, median};
 
 /// One part.
 pub struct Part {
@@ -50,16 +50,17 @@ impl Part {
         for _ in 0..64 {
             part();
         }
-        let before = Allocated::so_far();
         let began = Instant::now();
         for _ in 0..count {
             part();
         }
         let time = began.elapsed() / u32::try_from(count).unwrap();
-        let all = Allocated::so_far() - before;
-        // The log's buffer grows now and then: rounded down.
-        let count = u64::try_from(count).unwrap();
-        Cost { allocated: Allocated { count: all.count / count, bytes: all.bytes / count }, time }
+        let allocated = (0..201).map(|_| {
+            let before = Allocated::so_far();
+            part();
+            Allocated::so_far() - before
+        });
+        Cost { allocated: median(allocated.collect()), time }
     }
 }
 

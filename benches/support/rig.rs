@@ -53,10 +53,14 @@ pub fn run(case: &Case, count: usize) -> Cost {
             allocated.push(Allocated::so_far() - before);
         }
         let time = began.elapsed() / u32::try_from(count).unwrap();
-        // Not all are equal: the log's buffer grows now and then, depending on when its writer comes by.
-        allocated.sort_by_key(|one| (one.count, one.bytes));
-        Cost { allocated: allocated[count / 2], time }
+        Cost { allocated: median(allocated), time }
     })
+}
+
+/// Not all are equal: the log's buffer grows now and then, depending on when its writer comes by.
+pub fn median(mut all: Vec<Allocated>) -> Allocated {
+    all.sort_by_key(|one| (one.count, one.bytes));
+    all[all.len() / 2]
 }
 
 /// The downstream.
@@ -130,7 +134,7 @@ impl Responder {
                 }
             }
             let turn = self.come.fetch_add(1, Ordering::Relaxed);
-            let answer = self.refusal.as_ref().filter(|_| turn % 2 == 0).unwrap_or(&self.answer);
+            let answer = self.refusal.as_ref().filter(|_| turn.is_multiple_of(2)).unwrap_or(&self.answer);
             stream.write_all(answer).await.unwrap();
         }
     }

@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 
 use super::StartError;
 use super::world::World;
+use crate::secret::{Part, SecretSource};
 use crate::server::settings::{ListenAddress, ListenerSettings, ListenerTls};
 use crate::server::{Bound, Listener, Serving};
 use crate::telemetry::Metrics;
@@ -35,7 +36,19 @@ struct Open {
 #[derive(Clone)]
 struct Tls {
     settings: ListenerTls,
+    /// What the file of `client_ca` was like when it was read.
+    roots: u64,
     config: Arc<rustls::ServerConfig>,
+}
+
+impl Tls {
+    fn are_same(one: Option<&Self>, other: Option<&Self>) -> bool {
+        match (one, other) {
+            (None, None) => true,
+            (Some(one), Some(other)) => Arc::ptr_eq(&one.config, &other.config),
+            (None, Some(_)) | (Some(_), None) => false,
+        }
+    }
 }
 
 /// What a reload will do: all that could fail has been done.
@@ -80,11 +93,14 @@ impl Listening {
             let tls = tls_of(settings, known.and_then(|known| known.tls.as_ref()))?;
             let previous = known.map(|known| known.listener.serving());
             let config = tls.as_ref().map(|tls| Arc::clone(&tls.config));
-            let serving = Serving::new(settings, config, Arc::clone(&world.forwarder), previous.as_deref());
             let new = match known {
                 Some(_) => None,
                 None => Some(Bound::open(&settings.address)?),
             };
+            let address =
+                known.map_or_else(|| new.as_ref().and_then(Bound::local_addr), |known| known.listener.local_addr());
+            let serving = Serving::new(settings, config, Arc::clone(&world.forwarder), previous.as_deref())
+                .on_port(address.map(|address| address.port()));
             Ok(Step { address: settings.address.clone(), tls, serving, new })
         });
         steps.collect::<Result<Vec<_>, StartError>>().map(Change)
@@ -105,6 +121,10 @@ impl Listening {
                 (Some(position), _) => {
                     let mut known = open.remove(position);
                     known.listener.replace(serving);
+                    if !Tls::are_same(known.tls.as_ref(), tls.as_ref()) {
+                        // Let in without a certificate that is asked for now, or with one that no longer counts.
+                        known.listener.finish_open();
+                    }
                     known.tls = tls;
                     next.push(known);
                 }
@@ -162,13 +182,15 @@ impl Listening {
 
 fn tls_of(settings: &ListenerSettings, known: Option<&Tls>) -> Result<Option<Tls>, StartError> {
     let Some(wanted) = &settings.tls else { return Ok(None) };
-    // The roots of `client_ca` are read when a configuration is made: a reload reads them again.
-    if let Some(known) = known.filter(|known| known.settings == *wanted && wanted.client_ca.is_none()) {
+    // The roots of `client_ca` are read when a configuration is made: a reload reads them again if they have changed.
+    let roots =
+        wanted.client_ca.clone().map_or(0, |path| SecretSource::from_parts(vec![Part::File(path)]).fingerprint());
+    if let Some(known) = known.filter(|known| known.settings == *wanted && known.roots == roots) {
         return Ok(Some(known.clone()));
     }
     let config = tls::server_config(&wanted.identity, wanted.client_ca.as_deref())
         .map_err(|source| StartError::Tls { what: format!("listener {}: tls", settings.address), source })?;
-    Ok(Some(Tls { settings: wanted.clone(), config }))
+    Ok(Some(Tls { settings: wanted.clone(), roots, config }))
 }
 
 fn millis(span: Duration) -> u64 {

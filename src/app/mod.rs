@@ -12,7 +12,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -84,12 +83,9 @@ impl Proxy {
             pseudonym: &pseudonym,
             log: &log,
         };
-        let world = World::new(config, &parts, None)?;
-        // Listeners come last: what they accept is served.
-        let admin = bind_admin(config).await?;
-        let listening = Listening::start(&config.listeners, &world, &metrics)?;
+        let world = Arc::new(World::new(config, &parts, None)?);
         let shared = Arc::new(Shared {
-            world: ArcSwap::from_pointee(world),
+            world: ArcSwap::new(Arc::clone(&world)),
             metrics,
             store,
             environment: environment.clone(),
@@ -97,8 +93,10 @@ impl Proxy {
             started: Instant::now(),
             draining: AtomicBool::new(false),
         });
+        // First who says that we live, then what we live for.
+        let admin = Mutex::new(start_admin(&shared, config).await?);
+        let listening = Listening::start(&config.listeners, &world, &shared.metrics)?;
         let sweeper = tokio::spawn(environment.sweep());
-        let admin = Mutex::new(admin.map(|bound| bound.serve(&shared)));
         Ok(Self { shared, listening, admin, reloading: Default::default(), sweeper })
     }
 
@@ -132,7 +130,7 @@ impl Proxy {
         let same_admin = self.admin().as_ref().map(|admin| admin.configured) == config.admin.map(|admin| admin.address);
         let admin = match same_admin {
             true => None,
-            false => Some(bind_admin(config).await?.map(|bound| bound.serve(&self.shared))),
+            false => Some(start_admin(&self.shared, config).await?),
         };
         // Nothing below can fail.
         previous.settle_changed(config).await;
@@ -168,9 +166,14 @@ impl Proxy {
         self.shared.draining.store(true, Ordering::Release);
         self.listening.stop().await;
         let world = self.shared.world.load_full();
+        let mut settling = tokio::task::JoinSet::new();
         for credential in &world.credentials {
+            let tokens = Arc::clone(&credential.tokens);
             // A rotated refresh token must reach its store.
-            credential.tokens.settle().await;
+            settling.spawn(async move { tokens.settle().await });
+        }
+        if tokio::time::timeout(SETTLE, settling.join_all()).await.is_err() {
+            tracing::warn!("a token request under way was cut off: a refresh token that it rotated is lost");
         }
         let admin = self.admin().take();
         if let Some(admin) = admin {
@@ -182,37 +185,6 @@ impl Proxy {
 
     fn admin(&self) -> MutexGuard<'_, Option<Admin>> {
         self.admin.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// An admin listener that does not answer yet.
-struct BoundAdmin {
-    configured: SocketAddr,
-    address: SocketAddr,
-    listener: TcpListener,
-}
-
-async fn bind_admin(config: &Config) -> Result<Option<BoundAdmin>, StartError> {
-    let Some(settings) = config.admin else { return Ok(None) };
-    let configured = settings.address;
-    let failed = |source| StartError::Admin { address: configured, source };
-    let listener = TcpListener::bind(configured).await.map_err(failed)?;
-    let address = listener.local_addr().map_err(failed)?;
-    Ok(Some(BoundAdmin { configured, address, listener }))
-}
-
-impl BoundAdmin {
-    fn serve(self, shared: &Arc<Shared>) -> Admin {
-        let Self { configured, address, listener } = self;
-        tracing::info!(%address, "the admin listener is open");
-        let shared = Arc::clone(shared);
-        let (stop, mut stopped) = watch::channel(false);
-        let ended = async move {
-            // A dropped sender says the same.
-            let _ = stopped.wait_for(|stop| *stop).await;
-        };
-        let task = tokio::spawn(admin::serve(listener, Arc::new(move || shared.snapshot()), ended));
-        Admin { configured, address, stop, task }
     }
 }
 
@@ -240,6 +212,25 @@ impl Shared {
         }
     }
 }
+
+async fn start_admin(shared: &Arc<Shared>, config: &Config) -> Result<Option<Admin>, StartError> {
+    let Some(settings) = config.admin else { return Ok(None) };
+    let configured = settings.address;
+    let failed = |source| StartError::Admin { address: configured, source };
+    let listener = tokio::net::TcpListener::bind(configured).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    let shared = Arc::clone(shared);
+    let (stop, mut stopped) = watch::channel(false);
+    let ended = async move {
+        // A dropped sender says the same.
+        let _ = stopped.wait_for(|stop| *stop).await;
+    };
+    let task = tokio::spawn(admin::serve(listener, Arc::new(move || shared.snapshot()), ended));
+    Ok(Some(Admin { configured, address, stop, task }))
+}
+
+/// How long token requests under way may take when we are asked to stop: as long as `request.timeout` is by default.
+const SETTLE: Duration = Duration::from_secs(10);
 
 /// A name that no other process has.
 fn pseudonym() -> String {

@@ -8,6 +8,7 @@ use crate::config::{self, Config};
 use crate::forward::{Forwarder, Target, TargetMetrics};
 use crate::oauth::OAuthClient;
 use crate::route::RouteTable;
+use crate::secret::{Part, SecretSource};
 use crate::telemetry::AccessLog;
 use crate::telemetry::Metrics;
 use crate::telemetry::settings::LogSettings;
@@ -28,6 +29,8 @@ pub(super) struct World {
 pub(super) struct Credential {
     name: String,
     fingerprint: u64,
+    /// What the file of `request.tls.ca` was like when it was read.
+    roots: u64,
     pub(super) tokens: Arc<TokenCache>,
 }
 
@@ -93,12 +96,20 @@ impl Credential {
             .map_err(|source| StartError::Tls { what: format!("credentials.{}.request.tls", settings.name), source })?;
         let cache = CacheSettings { wait: settings.request.timeout };
         let tokens = TokenCache::new(&settings.name, Arc::new(client), cache, tokio::runtime::Handle::current());
-        Ok(Self { name: settings.name.clone(), fingerprint: credential.fingerprint, tokens })
+        Ok(Self { name: settings.name.clone(), fingerprint: credential.fingerprint, roots: roots(credential), tokens })
     }
 
     fn is(&self, credential: &config::Credential) -> bool {
-        self.name == credential.settings.name && self.fingerprint == credential.fingerprint
+        self.name == credential.settings.name
+            && self.fingerprint == credential.fingerprint
+            && self.roots == roots(credential)
     }
+}
+
+/// A root that was withdrawn must not go on vouching for who gets the client's secret.
+fn roots(credential: &config::Credential) -> u64 {
+    let ca = credential.settings.request.tls.ca.clone();
+    ca.map_or(0, |path| SecretSource::from_parts(vec![Part::File(path)]).fingerprint())
 }
 
 fn target(route: &config::Route, credentials: &[Credential], parts: &Parts<'_>) -> Result<Target, StartError> {

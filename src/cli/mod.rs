@@ -92,6 +92,7 @@ pub fn main() -> ExitCode {
     let Arguments { common, command } = Arguments::parse();
     // Dependencies that build a TLS configuration of their own find the one crypto library. Already there is as good.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    run::forbid_core_dumps();
     let mut out = Output::stdout();
     let code = match command.unwrap_or(Command::Run) {
         Command::Run => run::run(&common),

@@ -22,7 +22,6 @@ pub(super) fn run(common: &Common) -> u8 {
             return FAILURE;
         }
     };
-    forbid_core_dumps();
     let Some(runtime) = runtime(&config) else { return FAILURE };
     let code = runtime.block_on(serve(common, config, &diagnostics));
     // What is left are connections that were cut off; nobody waits for them.
@@ -31,7 +30,7 @@ pub(super) fn run(common: &Common) -> u8 {
 }
 
 /// A core would hold every token and secret.
-fn forbid_core_dumps() {
+pub(super) fn forbid_core_dumps() {
     use rustix::process::{Resource, Rlimit, setrlimit};
     let none = Rlimit { current: Some(0), maximum: Some(0) };
     if let Err(error) = setrlimit(Resource::Core, none) {
@@ -71,7 +70,11 @@ async fn serve(common: &Common, config: Config, diagnostics: &Diagnostics) -> u8
     };
     drop(config);
     while signals.next().await == Asked::Reload {
-        reload(common, &proxy, diagnostics).await;
+        tokio::select! {
+            () = reload(common, &proxy, diagnostics) => {}
+            // A reload changes nothing before it has all that it needs: it may be left at any point.
+            () = signals.stop() => break,
+        }
     }
     tracing::info!("stopping: requests under way may end, a second signal stops at once");
     tokio::select! {

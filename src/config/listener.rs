@@ -57,6 +57,7 @@ section! {
         request_head: Duration;
         idle: Duration;
         tls_handshake: Duration;
+        send: Duration;
     }
 }
 
@@ -177,6 +178,7 @@ fn timeouts(written: Field<Timeouts>) -> ListenerTimeouts {
         request_head: value_or(value.request_head, default.request_head),
         idle: value_or(value.idle, default.idle),
         tls_handshake: value_or(value.tls_handshake, default.tls_handshake),
+        send: value_or(value.send, default.send),
     }
 }
 

@@ -72,9 +72,7 @@ pub(super) fn strip(headers: &mut HeaderMap, found: Found) -> HopByHop {
     }
     if found.upgrade {
         let asked = found.connection && lists(headers, &header::CONNECTION, "upgrade");
-        let mut protocols = headers.get_all(header::UPGRADE).iter();
-        let websocket = protocols.next().is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"));
-        hop.websocket = asked && websocket && protocols.next().is_none();
+        hop.websocket = asked && is_websocket(headers);
         headers.remove(header::UPGRADE);
     }
     if found.connection {
@@ -105,6 +103,21 @@ fn strip_nominated(headers: &mut HeaderMap) {
             }
         }
     }
+}
+
+/// Forbids trailers to bear a field of this name: only what `Trailer` announces is sent (RFC 9110 §6.6.2), and an
+/// announcement of what is ours to set is taken back whole (R14).
+pub(super) fn forbid_trailer(headers: &mut HeaderMap, name: &HeaderName) {
+    if headers.contains_key(header::TRAILER) && lists(headers, &header::TRAILER, name.as_str()) {
+        headers.remove(header::TRAILER);
+    }
+}
+
+/// Whether the answer to a handshake agrees to a WebSocket, and to nothing else (R19).
+pub(super) fn is_websocket(headers: &HeaderMap) -> bool {
+    let mut protocols = headers.get_all(header::UPGRADE).iter();
+    protocols.next().is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
+        && protocols.next().is_none()
 }
 
 /// Takes away what a reader that takes `_` for `-` (every CGI-like one does) would see as the field of this name, which

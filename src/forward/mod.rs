@@ -123,9 +123,13 @@ impl Forwarder {
         }
     }
 
-    /// Answers a request that may not be forwarded.
+    /// Answers a request that may not be forwarded. What could be read in two ways is said before anything else is.
     pub fn refuse(&self, head: &Parts, downstream: &Downstream, error: &ForwardError) -> Response<ResponseBody> {
-        self.answer_error(error, Exchange::of_head(head, downstream.peer, &self.log))
+        let exchange = Exchange::of_head(head, downstream.peer, &self.log);
+        match check_path(head) {
+            Ok(()) => self.answer_error(error, exchange),
+            Err(ambiguous) => self.answer_error(&ambiguous, exchange),
+        }
     }
 
     /// Answers a request whose head was not acceptable, and of which therefore nothing is known.
@@ -172,18 +176,18 @@ impl Forwarder {
             response = Box::pin(attempts.renew_and_repeat(response, tokens, token)).await?;
         }
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            return match upgrade.filter(|_| attempts.outgoing.wants_websocket()) {
+            let agreed = attempts.outgoing.wants_websocket() && headers::is_websocket(response.headers());
+            return match upgrade.filter(|_| agreed) {
                 Some(upgrade) => Ok(Forwarded::Tunnel(response, Box::new(upgrade))),
-                None => Err(ForwardError::BadUpgrade("The upstream changed the protocol without being asked.")),
+                None => Err(ForwardError::BadUpgrade("The upstream changed to a protocol that was not asked for.")),
             };
         }
         Ok(Forwarded::Answer(response))
     }
 
     fn find(&self, head: &Parts) -> Result<&Arc<Target>, ForwardError> {
+        check_path(head)?;
         let path = head.uri.path();
-        path::check(path)
-            .map_err(|ambiguous| ForwardError::BadRequest { status: StatusCode::BAD_REQUEST, detail: ambiguous.0 })?;
         let (host, _) = outgoing::host_and_port(outgoing::authority(head).unwrap_or_default());
         let found = match head.uri.authority() {
             // As somebody's proxy: only to the host that was asked for.
@@ -194,6 +198,11 @@ impl Forwarder {
         };
         found.ok_or(ForwardError::NoRoute)
     }
+}
+
+fn check_path(head: &Parts) -> Result<(), ForwardError> {
+    path::check(head.uri.path())
+        .map_err(|ambiguous| ForwardError::BadRequest { status: StatusCode::BAD_REQUEST, detail: ambiguous.0 })
 }
 
 /// What came of a request.
@@ -248,7 +257,11 @@ impl Attempts<'_> {
         &mut self,
         token: Option<&AccessToken>,
     ) -> Result<Response<AnswerBody<RequestBody>>, ForwardError> {
-        match self.send(token, Reuse::Allowed).await? {
+        let reuse = match self.outgoing.is_idempotent() {
+            true => Reuse::Allowed,
+            false => Reuse::Cautious,
+        };
+        match self.send(token, reuse).await? {
             Ok(response) => Ok(response),
             Err(failed) => Box::pin(self.deliver_again(failed, token)).await,
         }
@@ -326,6 +339,7 @@ impl Attempts<'_> {
             }
         };
         self.let_go(response, replay).await?;
+        self.exchange.token(TokenAction::Retried);
         let again = self.deliver(Some(&renewed)).await?;
         if self.target.is_refusal(again.status()) {
             self.exchange.refused();

@@ -68,6 +68,9 @@ impl Outgoing {
             if self.underscore {
                 token.header_names().for_each(|name| headers::remove_look_alikes(&mut head.headers, name));
             }
+            for name in token.header_names() {
+                headers::forbid_trailer(&mut head.headers, name);
+            }
             token.authorize(&mut head);
         }
         Request::from_parts(head, body)
@@ -97,6 +100,7 @@ impl Outgoing {
             if self.underscore {
                 headers::remove_look_alikes(&mut self.head.headers, name);
             }
+            headers::forbid_trailer(&mut self.head.headers, name);
             self.head.headers.insert(name, value.clone());
         }
     }
@@ -110,7 +114,9 @@ const UNREADABLE: ForwardError =
 fn set_host(head: &mut Parts, target: &Target) -> Result<(), ForwardError> {
     let host = match (target.settings.preserve_host, head.uri.authority()) {
         (false, _) => target.upstream.host().clone(),
-        (true, None) => return Ok(()),
+        (true, None) if head.headers.contains_key(header::HOST) => return Ok(()),
+        // HTTP/1.0 without Host: there is nothing to preserve, and HTTP/1.1 needs one.
+        (true, None) => target.upstream.host().clone(),
         (true, Some(authority)) => HeaderValue::from_str(authority.as_str()).map_err(|_| UNREADABLE)?,
     };
     head.headers.insert(header::HOST, host);

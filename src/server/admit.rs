@@ -4,7 +4,7 @@ use http::header::HOST;
 use http::request::Parts;
 
 use super::Serving;
-use crate::access::{self, Denied, Peer};
+use crate::access::{self, Denied, HostRule, Peer};
 use crate::forward::ForwardError;
 
 /// Whether it may.
@@ -26,9 +26,21 @@ pub(super) fn admit(serving: &Serving, peer: Peer, head: &Parts) -> Result<(), F
         }
     }
     match absolute {
-        Some(authority) if !serving.forwarder.proxies(authority) && !serving.access.is_own_name(authority) => {
+        Some(authority) if !serving.forwarder.proxies(authority) && !is_ourselves(serving, authority) => {
             Err(ForwardError::HostNotRouted)
         }
         _ => Ok(()),
     }
 }
+
+/// Whether this authority is this listener: a name under `hosts`, which may be mapped to us from whatever port; or a
+/// name that every host has for itself, and our port. Another port of this host is another service, which an
+/// application with `HTTP_PROXY` set may well have meant.
+fn is_ourselves(serving: &Serving, authority: &str) -> bool {
+    let port = || authority.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).unwrap_or(HTTP_PORT);
+    let mapped = matches!(serving.access.hosts, HostRule::Listed(_));
+    serving.access.is_own_name(authority) && (mapped || serving.port == Some(port()))
+}
+
+/// What a URL without a port means.
+const HTTP_PORT: u16 = 80;

@@ -121,10 +121,14 @@ fn unix(path: &Path) -> io::Result<UnixListener> {
     hidden.push(format!(".{}", std::process::id()));
     let hidden = PathBuf::from(hidden);
     let _ = std::fs::remove_file(&hidden);
-    let listener = UnixListener::bind(&hidden)?;
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&socket2::SockAddr::unix(&hidden)?)?;
+    // Nobody can connect before it listens, whatever the umask.
     std::fs::set_permissions(&hidden, std::fs::Permissions::from_mode(0o600))?;
+    socket.listen(BACKLOG)?;
     std::fs::rename(&hidden, path)?;
-    Ok(listener)
+    UnixListener::from_std(socket.into())
 }
 
 /// A socket from the service manager, by its `FileDescriptorName=`.

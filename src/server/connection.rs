@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use arc_swap::ArcSwap;
 use hyper::body::Incoming;
@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use super::Serving;
 use super::registry::{Command, Life, Registry};
 use super::service::{Requests, WatchedBody};
+use super::socket::Broken;
 use super::strict::{Guard, Handle};
 use crate::forward::Tunnel;
 
@@ -25,8 +26,13 @@ use crate::forward::Tunnel;
 pub(super) type Current = Arc<ArcSwap<Serving>>;
 
 /// Serves one connection to its end.
-pub(super) async fn serve<S>(stream: S, peer: Option<IpAddr>, current: Current, registry: &Arc<Registry>)
-where
+pub(super) async fn serve<S>(
+    stream: S,
+    broken: Broken,
+    peer: Option<IpAddr>,
+    current: Current,
+    registry: &Arc<Registry>,
+) where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let serving = current.load_full();
@@ -43,7 +49,7 @@ where
     let service = service_fn(move |request| Arc::clone(&served).serve(request));
     let connection = builder.serve_connection(TokioIo::new(guard), service).with_upgrades();
     let life = Arc::clone(&entry.life);
-    if let Err(error) = (Driven { connection, life, finishing: false }).await {
+    if let Err(error) = (Driven { connection, life, broken, finishing: false }).await {
         tracing::debug!(%error, "a downstream connection ended");
     }
     if let Some(tunnel) = requests.tunnel() {
@@ -77,6 +83,7 @@ where
 {
     connection: UpgradeableConnection<I, S>,
     life: Arc<Life>,
+    broken: Broken,
     finishing: bool,
 }
 
@@ -97,8 +104,18 @@ where
                 Pin::new(&mut self.connection).graceful_shutdown();
             }
             // Dropping the connection is what closes it.
-            Command::Cut => return Poll::Ready(Ok(())),
+            Command::Cut => {
+                if self.life.is_answering() {
+                    self.broken.set();
+                }
+                return Poll::Ready(Ok(()));
+            }
         }
-        Pin::new(&mut self.connection).poll(cx)
+        let ended = ready!(Pin::new(&mut self.connection).poll(cx));
+        // An error of our own side is an answer's body that broke off.
+        if ended.as_ref().is_err_and(hyper::Error::is_user) {
+            self.broken.set();
+        }
+        Poll::Ready(ended)
     }
 }

@@ -6,6 +6,7 @@ mod connection;
 mod registry;
 mod service;
 pub mod settings;
+mod socket;
 pub mod strict;
 
 use std::net::{IpAddr, SocketAddr};
@@ -23,6 +24,7 @@ pub use bound::{BindError, Bound};
 use connection::Current;
 use registry::{Command, Registry};
 use settings::{ListenerSettings, ListenerTimeouts};
+use socket::{Broken, Socket};
 
 use crate::access::AccessSettings;
 use crate::forward::Forwarder;
@@ -38,6 +40,8 @@ pub struct Serving {
     /// One permit a connection; `limits.connections` of them.
     permits: Arc<Semaphore>,
     connections: usize,
+    /// The port it listens on; `None`: none, or not known.
+    port: Option<u16>,
 }
 
 impl Serving {
@@ -63,7 +67,14 @@ impl Serving {
             limits: strict::Limits::from(&settings.limits),
             permits,
             connections,
+            port: None,
         }
+    }
+
+    /// With the port that a request names when it means this proxy by one of its own names, in absolute form.
+    #[must_use]
+    pub fn on_port(self, port: Option<u16>) -> Self {
+        Self { port, ..self }
     }
 }
 
@@ -97,6 +108,11 @@ impl Listener {
     #[must_use]
     pub fn serving(&self) -> Arc<Serving> {
         self.current.load_full()
+    }
+
+    /// Has the connections that are open now end after the request under way: they were let in by rules of before.
+    pub fn finish_open(&self) {
+        self.registry.finish_open();
     }
 
     /// What it serves from, from the next request on.
@@ -151,9 +167,13 @@ impl Listener {
             let open = self.metrics.accepted();
             // Owned by the registry, which ends it at the latest when the drain has passed.
             tokio::spawn(async move {
+                let broken = Broken::default();
                 match accepted {
-                    Accepted::Tcp(stream, peer) => handshake(stream, Some(peer), current, &registry).await,
-                    Accepted::Unix(stream) => handshake(stream, None, current, &registry).await,
+                    Accepted::Tcp(stream, peer) => {
+                        let stream = Socket::new(stream, broken.clone());
+                        handshake(stream, broken, Some(peer), current, &registry).await;
+                    }
+                    Accepted::Unix(stream) => handshake(stream, broken, None, current, &registry).await,
                 }
                 drop((permit, open));
             });
@@ -196,26 +216,30 @@ where
         }
     };
     tokio::select! {
-        () = handshake(stream, peer, current, &registry) => {}
+        () = handshake(stream, Broken::default(), peer, current, &registry) => {}
         // Never ends: it tells the connection, which then does.
         () = sweep => {}
     }
 }
 
-async fn handshake<S>(stream: S, peer: Option<IpAddr>, current: Current, registry: &Arc<Registry>)
+async fn handshake<S>(stream: S, broken: Broken, peer: Option<IpAddr>, current: Current, registry: &Arc<Registry>)
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let serving = current.load_full();
     let Some(config) = serving.tls.clone() else {
         drop(serving);
-        return connection::serve(stream, peer, current, registry).await;
+        return connection::serve(stream, broken, peer, current, registry).await;
     };
     let limit = serving.timeouts.tls_handshake;
     drop(serving);
-    match tokio::time::timeout(limit, TlsAcceptor::from(config).accept(stream)).await {
-        Ok(Ok(stream)) => connection::serve(stream, peer, current, registry).await,
-        Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
-        Err(_elapsed) => tracing::debug!("a TLS handshake took longer than timeouts.tls_handshake"),
-    }
+    // Boxed: else a plain connection's task would be as large as one with TLS, which is three times as much.
+    Box::pin(async move {
+        match tokio::time::timeout(limit, TlsAcceptor::from(config).accept(stream)).await {
+            Ok(Ok(stream)) => connection::serve(stream, broken, peer, current, registry).await,
+            Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
+            Err(_elapsed) => tracing::debug!("a TLS handshake took longer than timeouts.tls_handshake"),
+        }
+    })
+    .await;
 }

@@ -88,11 +88,23 @@ impl Registry {
         }
     }
 
-    /// Cuts off what has waited too long for a head, or for the next request.
+    /// Tells those that are open now to end after the request under way; those that come later are not told.
+    pub(super) fn finish_open(&self) {
+        for life in self.lock().values() {
+            life.tell(Command::Finish);
+        }
+    }
+
+    /// Ends what has waited too long: for a head, for the next request, for its answer to be taken.
     pub(super) fn sweep(&self) {
         for life in self.lock().values() {
-            if life.is_overdue() {
-                life.tell(Command::Cut);
+            match life.overdue() {
+                Overdue::No => {}
+                // Its next request may be coming in this moment: it may still be answered.
+                Overdue::Idle if life.command.load(Ordering::Acquire) == Command::Serve.number() => {
+                    life.tell(Command::Finish);
+                }
+                Overdue::Idle | Overdue::Stuck => life.tell(Command::Cut),
             }
         }
     }
@@ -147,23 +159,44 @@ impl Life {
         self.is_tunnel.store(true, Ordering::Release);
     }
 
-    fn is_overdue(&self) -> bool {
-        if self.is_tunnel.load(Ordering::Acquire) {
-            return false;
-        }
-        let (since, limit) = match self.handle.waiting() {
-            Waiting::No => return false,
-            Waiting::ForHead { since } => (since, self.timeouts.request_head),
-            // A connection that has not said a word yet is held to the time of a head (R56).
-            Waiting::ForRequest { since } if self.handle.is_fresh() => (since, self.timeouts.request_head),
-            Waiting::ForRequest { since } => (since, self.timeouts.idle),
-        };
-        since.elapsed() >= limit
+    /// Whether a request is being answered.
+    pub(super) fn is_answering(&self) -> bool {
+        matches!(self.handle.waiting(), Waiting::No | Waiting::ToWrite { .. })
     }
+
+    fn overdue(&self) -> Overdue {
+        if self.is_tunnel.load(Ordering::Acquire) {
+            return Overdue::No;
+        }
+        let (since, limit, overdue) = match self.handle.waiting() {
+            Waiting::No => return Overdue::No,
+            Waiting::ToWrite { since } => (since, self.timeouts.send, Overdue::Stuck),
+            Waiting::ForHead { since } => (since, self.timeouts.request_head, Overdue::Stuck),
+            // A connection that has not said a word yet is held to the time of a head (R56).
+            Waiting::ForRequest { since } if self.handle.is_fresh() => {
+                (since, self.timeouts.request_head, Overdue::Idle)
+            }
+            Waiting::ForRequest { since } => (since, self.timeouts.idle, Overdue::Idle),
+        };
+        match since.elapsed() >= limit {
+            true => overdue,
+            false => Overdue::No,
+        }
+    }
+}
+
+/// What has waited too long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Overdue {
+    No,
+    /// A connection without a request.
+    Idle,
+    /// One in the middle of something.
+    Stuck,
 }
 
 /// How often connections are looked at, for timeouts of this size.
 pub(super) fn sweep_interval(timeouts: ListenerTimeouts) -> Duration {
-    let least = timeouts.request_head.min(timeouts.idle);
+    let least = timeouts.request_head.min(timeouts.idle).min(timeouts.send);
     (least / 8).clamp(Duration::from_millis(10), Duration::from_millis(250))
 }

@@ -61,6 +61,8 @@ pub struct ListenerTimeouts {
     pub idle: Duration,
     /// By default 10 s.
     pub tls_handshake: Duration,
+    /// How long a downstream may leave an answer unread, between two pieces, by default 60 s.
+    pub send: Duration,
 }
 
 impl Default for ListenerTimeouts {
@@ -69,6 +71,7 @@ impl Default for ListenerTimeouts {
             request_head: Duration::from_secs(10),
             idle: Duration::from_secs(75),
             tls_handshake: Duration::from_secs(10),
+            send: Duration::from_secs(60),
         }
     }
 }

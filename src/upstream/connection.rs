@@ -4,8 +4,8 @@ use std::error::Error as StdError;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
-use http::{Request, Response};
+use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::{Request, Response, Version};
 use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1::{Builder, Connection as Driver, SendRequest};
 use tokio::sync::OwnedSemaphorePermit;
@@ -14,6 +14,7 @@ use tokio::task::AbortHandle;
 use super::body::{AnswerBody, Upload};
 use super::clock;
 use super::connector::describe;
+use super::haste::Haste;
 use super::pool::Pool;
 use super::settings::Timeouts;
 use super::{SendError, UpstreamError};
@@ -22,7 +23,10 @@ use super::{SendError, UpstreamError};
 pub(super) struct Connection<B> {
     sender: SendRequest<Upload<B>>,
     watch: Arc<Watch>,
-    reused: bool,
+    /// How many answers have come over it.
+    answers: u32,
+    /// The upstream has said that it closes after this answer.
+    is_last: bool,
 }
 
 /// What a handshake yields: the sender, and the future that moves the bytes.
@@ -46,19 +50,25 @@ where
     B: Body<Data = bytes::Bytes> + Send + Unpin + 'static,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
-    /// Starts to drive. The permit is given back, and `open` dropped, when the connection ends.
-    pub(super) fn spawn(self, permit: OwnedSemaphorePermit, open: Box<dyn Send>) -> Connection<B> {
+    /// Starts to drive. The permit is given back, and `open` dropped, when the connection ends; `haste` is told if the
+    /// upstream closes it while it is idle.
+    pub(super) fn spawn(self, permit: OwnedSemaphorePermit, open: Box<dyn Send>, haste: Arc<Haste>) -> Connection<B> {
         let watch = Arc::new(Watch::new());
         let driver = self.driver;
+        let driven = Arc::clone(&watch);
         let task = tokio::spawn(async move {
             if let Err(error) = driver.await {
                 tracing::debug!(error = %describe(&error), "an upstream connection ended");
+            }
+            let now = clock::now();
+            if driven.is_idle() {
+                haste.closed(driven.idle_for(now), now);
             }
             drop((permit, open));
         });
         // The handle was not set before: this watch is new.
         let _ = watch.task.set(task.abort_handle());
-        Connection { sender: self.sender, watch, reused: false }
+        Connection { sender: self.sender, watch, answers: 0, is_last: false }
     }
 }
 
@@ -69,18 +79,25 @@ impl<B> Connection<B> {
 
     /// Whether it has carried a request before this one.
     pub(super) fn is_reused(&self) -> bool {
-        self.reused
+        self.answers > 0
     }
 
-    /// Whether another request may follow: the last one was sent to its end, and the peer has not closed.
+    /// Whether another request may follow: the last one was sent to its end, and the peer neither has closed nor will.
     pub(super) fn can_be_reused(&self) -> bool {
-        self.watch.uploaded.load(Ordering::Acquire) && !self.sender.is_closed()
+        !self.is_last && self.watch.uploaded.load(Ordering::Acquire) && !self.sender.is_closed()
     }
 
-    /// Marks it as unused from now on, for at most `allowed` milliseconds.
-    pub(super) fn rest(&mut self, allowed: u64) {
-        self.reused = true;
-        self.watch.set(Phase::Idle, clock::now().saturating_add(allowed));
+    /// How long it has been unused.
+    pub(super) fn idle_for(&self, now: u64) -> u64 {
+        self.watch.idle_for(now)
+    }
+
+    /// Marks it as unused from now on, for at most `allowed` milliseconds; says how many answers have come over it.
+    pub(super) fn rest(&mut self, now: u64, allowed: u64) -> u32 {
+        self.answers = self.answers.saturating_add(1);
+        self.watch.idle_since.store(now, Ordering::Relaxed);
+        self.watch.set(Phase::Idle, now.saturating_add(allowed));
+        self.answers
     }
 
     /// Takes it out of idleness; `false` when it is ending.
@@ -133,6 +150,7 @@ where
             Ok(response) => match ambiguous(&response) {
                 None => {
                     self.watch.set(Phase::Body, clock::now().saturating_add(idle));
+                    self.is_last = announces_close(&response);
                     Ok(response.map(|body| AnswerBody::new(body, self, pool, idle)))
                 }
                 Some(reason) => {
@@ -175,6 +193,13 @@ fn is_length(value: &[u8]) -> bool {
     digits.is_some_and(|digits| digits.parse::<u64>().is_ok())
 }
 
+/// Whether no further request may follow (RFC 9112 §9.3). HTTP/1.0 can say otherwise, and is not asked.
+fn announces_close(response: &Response<Incoming>) -> bool {
+    let mut options =
+        response.headers().get_all(CONNECTION).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    response.version() == Version::HTTP_10 || options.any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"))
+}
+
 fn classify(error: &hyper::Error) -> UpstreamError {
     let text = describe(error);
     if error.is_parse_too_large() {
@@ -200,6 +225,8 @@ pub(super) struct Watch {
     /// Whether the request's body stands still because the downstream sends nothing; else the upstream takes nothing.
     waits_for_body: AtomicBool,
     opened: u64,
+    /// When it was last put away.
+    idle_since: AtomicU64,
     task: OnceLock<AbortHandle>,
 }
 
@@ -270,6 +297,7 @@ impl Watch {
             uploaded: AtomicBool::new(true),
             waits_for_body: AtomicBool::new(false),
             opened: now,
+            idle_since: AtomicU64::new(now),
             task: OnceLock::new(),
         }
     }
@@ -277,6 +305,14 @@ impl Watch {
     /// When it was opened.
     pub(super) fn opened(&self) -> u64 {
         self.opened
+    }
+
+    fn is_idle(&self) -> bool {
+        Phase::of(self.state.load(Ordering::Acquire)) == Phase::Idle
+    }
+
+    fn idle_for(&self, now: u64) -> u64 {
+        now.saturating_sub(self.idle_since.load(Ordering::Relaxed))
     }
 
     fn set(&self, phase: Phase, deadline: u64) {

@@ -10,6 +10,7 @@ mod connection;
 mod connector;
 mod environment;
 mod error;
+mod haste;
 mod pool;
 pub mod settings;
 
@@ -56,6 +57,8 @@ pub type OnOpen = Arc<dyn Fn() -> Box<dyn Send> + Send + Sync>;
 pub enum Reuse {
     /// A pooled one if there is one.
     Allowed,
+    /// The same for a request that must not be sent twice: none that the upstream may be about to close.
+    Cautious,
     /// A new one: the pooled one just tried was dead.
     Forbidden,
 }
@@ -132,12 +135,13 @@ where
     }
 
     async fn connection(&self, reuse: Reuse) -> Result<Connection<B>, UpstreamError> {
-        if reuse == Reuse::Allowed
-            && let Some(connection) = self.pool.take().await
+        if reuse != Reuse::Forbidden
+            && let Some(connection) = self.pool.take(reuse).await
         {
             return Ok(connection);
         }
-        self.connect(reuse).await
+        // Rare and large: as a part of every request's future it would be most of what an idle connection holds.
+        Box::pin(self.connect(reuse)).await
     }
 
     async fn connect(&self, reuse: Reuse) -> Result<Connection<B>, UpstreamError> {

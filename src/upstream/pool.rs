@@ -13,6 +13,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use super::connection::{self, Connection, Halves};
 use super::connector::{Connector, describe};
+use super::haste::{Caution, Haste, QUIET};
 use super::settings::ConnectionSettings;
 use super::{Environment, OnOpen, Reuse, UpstreamError, clock, lifetime};
 
@@ -24,6 +25,7 @@ pub(super) struct Pool<B> {
     /// Rung when a connection comes back while somebody waits for one.
     returned: Notify,
     waiting: AtomicUsize,
+    haste: Arc<Haste>,
     settings: ConnectionSettings,
     environment: Environment,
     builder: Builder,
@@ -45,6 +47,7 @@ impl<B> Pool<B> {
             permits: Arc::new(Semaphore::new(settings.max.min(Semaphore::MAX_PERMITS))),
             returned: Notify::new(),
             waiting: AtomicUsize::new(0),
+            haste: Arc::default(),
             settings,
             environment: environment.clone(),
             builder: builder(),
@@ -53,23 +56,45 @@ impl<B> Pool<B> {
     }
 
     /// An idle connection that is still good, the one used last: the least likely to have been closed by the server.
-    pub(super) async fn take(&self) -> Option<Connection<B>> {
+    pub(super) async fn take(&self, reuse: Reuse) -> Option<Connection<B>> {
         loop {
-            let mut connection = self.lock().pop()?;
+            let now = clock::now();
+            let caution = match reuse {
+                Reuse::Cautious => self.haste.caution(now),
+                Reuse::Allowed | Reuse::Forbidden => Caution::None,
+            };
+            let mut connection = self.pop(caution, now)?;
+            let young = QUIET.saturating_sub(connection.idle_for(now));
+            if caution == Caution::Wait && young > 0 {
+                tokio::time::sleep(Duration::from_millis(young)).await;
+            }
             if connection.wake(clock::millis(WAKE)).await {
                 return Some(connection);
             }
         }
     }
 
+    fn pop(&self, caution: Caution, now: u64) -> Option<Connection<B>> {
+        let mut idle = self.lock();
+        match caution {
+            Caution::None | Caution::Wait => idle.pop(),
+            Caution::Rested => {
+                // They lie in the order in which they came back.
+                let rested = idle.iter().rposition(|connection| connection.idle_for(now) >= QUIET)?;
+                Some(idle.remove(rested))
+            }
+        }
+    }
+
     /// Takes a connection back whose answer has been read to its end; or lets it go.
     pub(super) fn put(&self, mut connection: Connection<B>) {
-        let age = Duration::from_millis(clock::now().saturating_sub(connection.watch().opened()));
+        let now = clock::now();
+        let age = Duration::from_millis(now.saturating_sub(connection.watch().opened()));
         let allowed = lifetime(self.settings, age);
         if allowed.is_zero() || !connection.can_be_reused() {
             return;
         }
-        connection.rest(clock::millis(allowed));
+        self.haste.answered(connection.rest(now, clock::millis(allowed)));
         self.lock().push(connection);
         if self.waiting.load(Ordering::Acquire) > 0 {
             self.returned.notify_one();
@@ -102,8 +127,8 @@ where
             // Listening first, looking after that: whoever brings one back either rings for us, or is seen.
             let mut rung = std::pin::pin!(self.returned.notified());
             rung.as_mut().enable();
-            match (self.take().await, reuse) {
-                (Some(connection), Reuse::Allowed) => return Room::Connection(connection),
+            match (self.take(Reuse::Allowed).await, reuse) {
+                (Some(connection), Reuse::Allowed | Reuse::Cautious) => return Room::Connection(connection),
                 // Ended, it gives its permit back.
                 (Some(connection), Reuse::Forbidden) => connection.abort(),
                 (None, _) => {}
@@ -140,7 +165,7 @@ where
     }
 
     fn spawn(&self, halves: Halves<B>, permit: OwnedSemaphorePermit) -> Connection<B> {
-        let connection = halves.spawn(permit, (self.on_open)());
+        let connection = halves.spawn(permit, (self.on_open)(), Arc::clone(&self.haste));
         self.environment.watch(connection.watch());
         connection
     }

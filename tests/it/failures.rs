@@ -138,6 +138,30 @@ async fn an_endpoint_that_does_not_answer_in_time_is_503() {
 
 // R68
 #[tokio::test]
+async fn an_answer_that_never_comes_to_its_end_is_503() {
+    let upstream = Upstream::saying("hello").await;
+    for beginning in
+        ["HTTP/1.1 200 OK\r\nx-slow: ", "HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\n{\"access_token\":\"T1\""]
+    {
+        let endpoint = Upstream::start(move |mut connection| async move {
+            connection.request().await;
+            connection.send(beginning).await;
+            connection.read_to_end().await;
+        })
+        .await;
+        let url = endpoint.url();
+        let credential = format!(
+            "  api: {{grant: client_credentials, token_url: \"{url}\", client_id: me, request: {{timeout: 300ms}}}}\n"
+        );
+        let proxy = Proxy::new().credential(&credential).route("/", &upstream.url(), "api", "").start().await;
+
+        assert_unavailable(&Downstream::of(&proxy).await.get("/").await, "timeout");
+    }
+    assert_eq!(upstream.seen().connections(), 0);
+}
+
+// R68
+#[tokio::test]
 async fn retry_after_of_the_authorization_server_is_obeyed_and_passed_on() {
     for status in ["429 Too Many Requests", "503 Service Unavailable"] {
         let (endpoint, upstream) = (TokenEndpoint::start().await, Upstream::saying("hello").await);

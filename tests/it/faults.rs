@@ -686,10 +686,8 @@ async fn of_two_thousand_requests_in_flight_none_is_lost_or_swapped() {
 /// The real binary with these routes.
 async fn process(routes: &str) -> (Process, SocketAddr) {
     let file = Files::new();
-    let file = file.write(
-        "proxy.yaml",
-        &format!("listeners:\n  - address: 127.0.0.1:0\nroutes:\n{routes}log: {{access: off, level: error}}\n"),
-    );
+    let file = file
+        .write("proxy.yaml", &format!("listeners:\n  - address: 127.0.0.1:0\nroutes:\n{routes}log: {{access: off}}\n"));
     let process = Process::serving(&file).await;
     let address = process.listening().await;
     (process, address)
@@ -703,4 +701,112 @@ fn resident(process: &Process) -> usize {
     let status = std::fs::read_to_string(format!("/proc/{}/status", process.id())).unwrap();
     let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+/// Sends `count` of these requests, sixteen at a time; each must get one of these statuses.
+async fn fail(address: SocketAddr, request: &'static str, count: usize, statuses: &'static [u16]) {
+    let left = Arc::new(AtomicUsize::new(count));
+    let all: Vec<_> = (0..16)
+        .map(|_| {
+            let left = Arc::clone(&left);
+            tokio::spawn(async move {
+                let mut downstream = Downstream::connect(address).await;
+                while left.fetch_update(Ordering::AcqRel, Ordering::Acquire, |left| left.checked_sub(1)).is_ok() {
+                    let answer = downstream.ask(request).await;
+                    assert!(statuses.contains(&answer.status()), "{request:?}: {}", answer.status());
+                    if answer.field("connection") == Some("close") {
+                        downstream = Downstream::connect(address).await;
+                    }
+                }
+            })
+        })
+        .collect();
+    for one in all {
+        one.await.unwrap();
+    }
+}
+
+// R59
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn five_thousand_failing_requests_leave_nothing_behind() {
+    let closing = Upstream::start(|mut connection| async move {
+        connection.head().await;
+    })
+    .await;
+    let nonsense = Upstream::answering("nonsense\r\n\r\n").await;
+    let broken = Upstream::start(|mut connection| async move {
+        connection.head().await;
+        connection.send("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nfirst").await;
+    })
+    .await;
+    let route = |path: &str, url: String| format!("  - path: {path}\n    upstream: {url}\n    credential: none\n");
+    let (process, address) = process(
+        &[
+            route("/refused", format!("http://{}/", free_address())),
+            route("/closing", closing.url()),
+            route("/nonsense", nonsense.url()),
+            route("/broken", broken.url()),
+        ]
+        .concat(),
+    )
+    .await;
+    let kinds: [(&str, &[u16]); 5] = [
+        ("GET /refused HTTP/1.1\r\nhost: localhost\r\n\r\n", &[502]),
+        ("POST /closing HTTP/1.1\r\nhost: localhost\r\ncontent-length: 5\r\n\r\nhello", &[502]),
+        ("GET /nonsense HTTP/1.1\r\nhost: localhost\r\n\r\n", &[502]),
+        ("GET /nowhere HTTP/1.1\r\nhost: localhost\r\n\r\n", &[404]),
+        ("GET /../x HTTP/1.1\r\nhost: localhost\r\n\r\n", &[400]),
+    ];
+    let break_off = async |count: usize| {
+        for _ in 0..count {
+            assert!(!Downstream::connect(address).await.get("/broken").await.complete);
+        }
+    };
+    for (request, statuses) in kinds {
+        fail(address, request, 200, statuses).await;
+    }
+    break_off(50).await;
+    let at_rest = settled(&process).await;
+    let before = resident(&process);
+
+    for (request, statuses) in kinds {
+        fail(address, request, 1_000, statuses).await;
+    }
+    break_off(200).await;
+
+    assert!(settled(&process).await <= at_rest, "descriptors are left");
+    let growth = resident(&process).saturating_sub(before);
+    assert!(growth < 16 * 1024, "{growth} KiB more than before");
+}
+
+// R58
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn three_thousand_connections_leave_no_descriptor() {
+    let upstream = Upstream::saying("ok").await;
+    let (process, address) =
+        process(&format!("  - path: /\n    upstream: {}\n    credential: none\n", upstream.url())).await;
+    let at_rest = settled(&process).await;
+
+    for number in 0..3_000 {
+        let mut downstream = Downstream::connect(address).await;
+        match number % 3 {
+            0 => assert_eq!(downstream.get("/").await.status(), 200),
+            1 => downstream.send("GET / HTTP/1.1\r\nhost: loc").await,
+            _ => {}
+        }
+    }
+
+    // One to the upstream may stay, for each of those that were in flight together.
+    assert!(settled(&process).await <= at_rest + 2, "descriptors are left");
+}
+
+/// How many descriptors are open once nobody uses any: the least that is seen for a while.
+async fn settled(process: &Process) -> usize {
+    let mut least = descriptors(process);
+    let mut pace = tokio::time::interval(Duration::from_millis(50));
+    for _ in 0..20 {
+        pace.tick().await;
+        least = least.min(descriptors(process));
+    }
+    least
 }

@@ -789,7 +789,7 @@ async fn the_downstreams_host_is_kept_where_a_route_says_so() {
     let upstream = Upstream::saying("").await;
     let proxy = Proxy::new()
         .static_token("api", "T0KEN")
-        .route("/kept", &upstream.url(), "api", "    preserve_host: true\n")
+        .route("/kept", &upstream.url(), "api", "    host: localhost\n    preserve_host: true\n")
         .route("/own", &upstream.url(), "api", "")
         .start()
         .await;

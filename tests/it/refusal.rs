@@ -473,6 +473,47 @@ async fn an_upstream_that_refuses_and_reads_no_more_does_not_hold_up_the_second_
     }
 }
 
+// R67, R20
+#[tokio::test]
+async fn a_body_that_waits_for_100_continue_is_asked_for_and_sent_to_the_second_attempt() {
+    let endpoint = TokenEndpoint::start().await;
+    let upstream = hasty(answer("401 Unauthorized", &[], "refused"), false).await;
+    let proxy = proxy(&upstream, &endpoint, "").await;
+    let mut downstream = Downstream::of(&proxy).await;
+
+    downstream.send("POST / HTTP/1.1\r\nhost: localhost\r\nexpect: 100-continue\r\ncontent-length: 5\r\n\r\n").await;
+    assert_eq!(downstream.answer().await.status(), 100);
+    downstream.send("hello").await;
+    let answer = downstream.answer().await;
+
+    assert_eq!((answer.status(), answer.body_text()), (200, "hello"));
+    assert_eq!(tokens(&upstream), ["T1", "T2"]);
+}
+
+// R67
+#[tokio::test]
+async fn when_the_second_attempt_gets_no_answer_the_downstream_hears_so() {
+    let endpoint = TokenEndpoint::start().await;
+    let upstream = Upstream::start(|mut connection| async move {
+        while let Some(request) = connection.request().await {
+            if request.field("authorization") == Some("Bearer T2") {
+                return;
+            }
+            connection.send(answer("401 Unauthorized", &["connection: close"], "refused")).await;
+        }
+    })
+    .await;
+    let proxy = proxy(&upstream, &endpoint, "").await;
+
+    let answer = Downstream::of(&proxy).await.post("/", "hello").await;
+
+    assert_eq!(answer.status(), 502);
+    assert_eq!(answer.field("proxy-status"), Some("bearer-proxy; error=connection_terminated"));
+    assert_repeated(&upstream);
+    let line = proxy.log_lines_when(1).await.remove(0);
+    assert_eq!((&line["attempts"], &line["token"]), (&2.into(), &"retried".into()));
+}
+
 // R67
 #[tokio::test]
 async fn a_chunked_body_that_is_not_at_its_end_is_not_sent_again_but_the_token_is_renewed() {

@@ -114,7 +114,10 @@ fn credentials(endpoint: &TokenEndpoint, file: &Path) -> Vec<(String, &'static s
         (&in_file, "M4RK3D-in-a-file"),
         ("    grant: password\n    username: me\n    password: M4RK3D pass&word\n", "M4RK3D pass&word"),
         ("    grant: refresh_token\n    refresh_token: M4RK3D-first\n", "M4RK3D-first"),
-        ("    request:\n      params: {api_key: M4RK3D-key}\n      headers: {X-Key: M4RK3D-key}\n", "M4RK3D-key"),
+        (
+            "    request:\n      params: {client_assertion: M4RK3D-key}\n      headers: {X-Key: M4RK3D-key}\n",
+            "M4RK3D-key",
+        ),
         ("    client_secret: M4RK3D-s\n    inject: {query: access_token}\n", "M4RK3D-s"),
         ("    client_secret: M4RK3D-s\n    inject: [{header: X-Key, format: 'M4RK3D {token}'}, {}]\n", "M4RK3D-s"),
     ]

@@ -325,11 +325,17 @@ async fn absolute_form_with_our_own_name_is_an_ordinary_request() {
     let proxy = Proxy::to(&upstream).await;
     let own = proxy.address();
     let host = format!("host: {}", upstream.address());
-    for authority in [own.to_string(), "localhost".to_owned(), "localhost:1".to_owned()] {
+    for authority in [own.to_string(), format!("localhost:{}", own.port())] {
         let answer = Downstream::of(&proxy).await.get(&format!("http://{authority}/a")).await;
         assert_eq!(answer.status(), 200, "{authority}: {}", answer.body_text());
         assert_sent(&upstream.requests().pop().unwrap(), "GET /a HTTP/1.1", &[&host]);
     }
+    // Another port of this host is another service, and none of ours.
+    for authority in ["localhost", "localhost:1", "127.0.0.1"] {
+        let answer = Downstream::of(&proxy).await.get(&format!("http://{authority}/a")).await;
+        assert_eq!(answer.status(), 403, "{authority}: {}", answer.body_text());
+    }
+    assert_eq!(upstream.requests().len(), 2);
 }
 
 // R18, R39: Host does not help a target whose authority no route names.

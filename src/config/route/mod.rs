@@ -141,6 +141,16 @@ fn route(
             "only with `credential: none`: here the credential writes the token; remove one of the two",
         );
     }
+    if let (Some(preserve), true) = (&written.preserve_host, bears)
+        && preserve.value
+        && !matches!(matcher.host, Some(HostPattern::Exact(_)))
+    {
+        reader.wrong(
+            &preserve.at,
+            "with a credential only on a route with an exact `host`: else the caller would choose which of the \
+             upstream's hosts gets the token",
+        );
+    }
     let injected = credential.map(|index| credentials.fields(index)).unwrap_or_default();
     let target = TargetSettings {
         name,

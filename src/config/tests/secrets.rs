@@ -44,7 +44,7 @@ credentials:
 routes:
   - name: first
     path: /a/
-    host: '*.b.example'
+    host: b.example
     methods: [GET]
     headers: {X-C: d}
     upstream:

@@ -250,7 +250,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guard<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         ready!(this.interim.poll_before_write(&mut this.io, &this.handle, cx))?;
-        Pin::new(&mut this.io).poll_write(cx, buf)
+        let written = Pin::new(&mut this.io).poll_write(cx, buf);
+        this.handle.wrote(&written);
+        written
     }
 
     fn poll_write_vectored(
@@ -260,7 +262,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guard<S> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         ready!(this.interim.poll_before_write(&mut this.io, &this.handle, cx))?;
-        Pin::new(&mut this.io).poll_write_vectored(cx, bufs)
+        let written = Pin::new(&mut this.io).poll_write_vectored(cx, bufs);
+        this.handle.wrote(&written);
+        written
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -269,7 +273,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guard<S> {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        this.interim.poll_flush(&mut this.io, &this.handle, cx)
+        let flushed = this.interim.poll_flush(&mut this.io, &this.handle, cx);
+        this.handle.wrote(&flushed);
+        flushed
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

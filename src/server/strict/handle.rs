@@ -5,7 +5,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
-use std::task::Waker;
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -27,6 +27,10 @@ pub struct Handle {
     idle_since: AtomicU64,
     /// When the first byte came of a head that is not complete, likewise; 0: there is none.
     head_since: AtomicU64,
+    /// Since when nothing could be written, likewise; 0: writing goes on.
+    blocked_since: AtomicU64,
+    /// When writing went on after it had last been blocked, likewise.
+    unblocked: AtomicU64,
     refused: OnceLock<(u64, Violation)>,
     /// The request that was decided to be a tunnel or not, and which: twice its ordinal, and one for a tunnel.
     decided: AtomicU64,
@@ -49,8 +53,13 @@ struct Shared {
 /// What a connection waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Waiting {
-    /// Not for the downstream's next request: one is in flight.
+    /// For nothing of the downstream: a request is in flight.
     No,
+    /// For the downstream to take what was sent.
+    ToWrite {
+        /// Since it last took some.
+        since: Instant,
+    },
     /// For a request's first byte.
     ForRequest {
         /// Since the connection or its last answer.
@@ -72,6 +81,8 @@ impl Handle {
             started: AtomicU64::new(0),
             idle_since: AtomicU64::new(1),
             head_since: AtomicU64::new(0),
+            blocked_since: AtomicU64::new(0),
+            unblocked: AtomicU64::new(0),
             refused: OnceLock::new(),
             decided: AtomicU64::new(0),
             is_interim_welcome: AtomicBool::new(false),
@@ -117,11 +128,17 @@ impl Handle {
     /// What the connection waits for, for whoever has its deadlines.
     #[must_use]
     pub fn waiting(&self) -> Waiting {
+        let blocked = self.blocked_since.load(Ordering::Relaxed);
+        if blocked != 0 {
+            return Waiting::ToWrite { since: self.moment(blocked) };
+        }
         let head = self.head_since.load(Ordering::Relaxed);
+        // hyper lets go of an answer's body before the last of it has been taken.
+        let sent = self.unblocked.load(Ordering::Relaxed);
         match self.idle_since.load(Ordering::Relaxed) {
             0 => Waiting::No,
-            idle if head == 0 => Waiting::ForRequest { since: self.moment(idle) },
-            idle => Waiting::ForHead { since: self.moment(idle.max(head)) },
+            idle if head == 0 => Waiting::ForRequest { since: self.moment(idle.max(sent)) },
+            idle => Waiting::ForHead { since: self.moment(idle.max(head).max(sent)) },
         }
     }
 
@@ -167,6 +184,19 @@ impl Handle {
     pub(super) fn refuse(&self, ordinal: u64, violation: Violation) {
         // There is one refusal in a connection's life, so it can't be there already.
         let _ = self.refused.set((ordinal, violation));
+    }
+
+    /// What is to be written was taken, or not. A look at the clock only where that changes.
+    pub(super) fn wrote<T>(&self, written: &Poll<T>) {
+        let blocked = self.blocked_since.load(Ordering::Relaxed) != 0;
+        match written {
+            Poll::Pending if !blocked => self.blocked_since.store(self.now(), Ordering::Relaxed),
+            Poll::Ready(_) if blocked => {
+                self.unblocked.store(self.now(), Ordering::Relaxed);
+                self.blocked_since.store(0, Ordering::Relaxed);
+            }
+            Poll::Pending | Poll::Ready(_) => {}
+        }
     }
 
     pub(super) fn head_began(&self) {

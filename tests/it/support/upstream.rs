@@ -185,6 +185,11 @@ impl Connection {
         Some(head)
     }
 
+    /// What was read ahead of what was asked for; the rest can then be read from the stream itself.
+    pub fn read_ahead(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.buffered).waiting().to_vec()
+    }
+
     /// This many bytes, or fewer at the end.
     pub async fn read(&mut self, count: usize) -> Vec<u8> {
         self.buffered.take(&mut self.stream, count).await
