@@ -25,7 +25,8 @@ use crate::upstream::AnswerBody;
 /// What the downstream gets as body. Dropping it tells how the exchange went.
 pub struct ResponseBody {
     content: Content,
-    exchange: Option<Exchange>,
+    /// Boxed: an answer is moved a dozen times on its way out.
+    exchange: Option<Box<Exchange>>,
 }
 
 impl Drop for ResponseBody {
@@ -51,7 +52,7 @@ enum Content {
 /// Passes the upstream's answer on.
 pub(super) fn pass_on(
     mut response: Response<AnswerBody<RequestBody>>,
-    mut exchange: Exchange,
+    mut exchange: Box<Exchange>,
     via: &Via,
 ) -> Response<ResponseBody> {
     edit(&mut response, &exchange, via);
@@ -60,13 +61,13 @@ pub(super) fn pass_on(
 }
 
 /// An answer of ours that is no error.
-pub(super) fn own(response: Response<Bytes>, mut exchange: Exchange) -> Response<ResponseBody> {
+pub(super) fn own(response: Response<Bytes>, mut exchange: Box<Exchange>) -> Response<ResponseBody> {
     exchange.head(response.status().as_u16());
     response.map(|body| ResponseBody { content: Content::Own(body), exchange: Some(exchange) })
 }
 
 /// An answer of ours to an error.
-pub(super) fn refuse(error: &ForwardError, mut exchange: Exchange) -> Response<ResponseBody> {
+pub(super) fn refuse(error: &ForwardError, mut exchange: Box<Exchange>) -> Response<ResponseBody> {
     let problem = Problem::of(error);
     exchange.error(problem.error);
     if let ForwardError::Upstream(error) = error {
@@ -81,7 +82,7 @@ pub(super) fn refuse(error: &ForwardError, mut exchange: Exchange) -> Response<R
 pub(super) fn tunnel(
     mut response: Response<AnswerBody<RequestBody>>,
     downstream: OnUpgrade,
-    mut exchange: Exchange,
+    mut exchange: Box<Exchange>,
     via: &Via,
 ) -> Reply {
     let upstream = hyper::upgrade::on(&mut response);

@@ -40,23 +40,23 @@ pub(super) struct Exchange {
 }
 
 impl Exchange {
-    pub(super) fn begin(request: &Request<Incoming>, peer: Option<IpAddr>, log: &AccessLog) -> Self {
+    pub(super) fn begin(request: &Request<Incoming>, peer: Option<IpAddr>, log: &AccessLog) -> Box<Self> {
         Self::new(request.method(), request.uri(), request.headers(), peer, log)
     }
 
-    pub(super) fn of_head(head: &Parts, peer: Option<IpAddr>, log: &AccessLog) -> Self {
+    pub(super) fn of_head(head: &Parts, peer: Option<IpAddr>, log: &AccessLog) -> Box<Self> {
         Self::new(&head.method, &head.uri, &head.headers, peer, log)
     }
 
     /// Of a request whose head was not understood: no method, no path.
-    pub(super) fn of_nothing(peer: Option<IpAddr>, log: &AccessLog) -> Self {
+    pub(super) fn of_nothing(peer: Option<IpAddr>, log: &AccessLog) -> Box<Self> {
         let method = Method::from_bytes(b"-").unwrap_or_default();
         // An authority alone: the one kind of URI that has no path.
         Self::new(&method, &Uri::from_static("-"), &HeaderMap::new(), peer, log)
     }
 
-    fn new(method: &Method, uri: &Uri, headers: &HeaderMap, peer: Option<IpAddr>, log: &AccessLog) -> Self {
-        Self {
+    fn new(method: &Method, uri: &Uri, headers: &HeaderMap, peer: Option<IpAddr>, log: &AccessLog) -> Box<Self> {
+        Box::new(Self {
             log: log.clone(),
             began: Moment::now(),
             method: method.clone(),
@@ -72,7 +72,7 @@ impl Exchange {
             status: 0,
             token: TokenAction::None,
             error: None,
-        }
+        })
     }
 
     /// When the request's head had come.

@@ -133,7 +133,7 @@ impl Forwarder {
         self.answer_error(error, Exchange::of_nothing(downstream.peer, &self.log))
     }
 
-    fn answer_error(&self, error: &ForwardError, exchange: Exchange) -> Response<ResponseBody> {
+    fn answer_error(&self, error: &ForwardError, exchange: Box<Exchange>) -> Response<ResponseBody> {
         let routed = exchange.target().is_some();
         let response = answer::refuse(error, exchange);
         if let Some(metrics) = self.metrics.as_ref().filter(|_| !routed) {

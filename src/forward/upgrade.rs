@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout};
 use super::exchange::Exchange;
 
 /// Carries bytes both ways, once both sides have switched, until either side ends or nothing moves for `idle`.
-pub(super) async fn carry(downstream: OnUpgrade, upstream: OnUpgrade, idle: Duration, mut exchange: Exchange) {
+pub(super) async fn carry(downstream: OnUpgrade, upstream: OnUpgrade, idle: Duration, mut exchange: Box<Exchange>) {
     let (Ok(downstream), Ok(upstream)) = tokio::join!(downstream, upstream) else {
         tracing::debug!("a tunnel was given up before it began");
         return;

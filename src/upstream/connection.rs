@@ -148,7 +148,7 @@ where
                 }
             },
             Err(mut failed) => {
-                let unsent = failed.take_message().map(|request| request.map(Upload::into_inner));
+                let unsent = failed.take_message().map(|request| Box::new(request.map(Upload::into_inner)));
                 let error = self.watch.timed_out().unwrap_or_else(|| classify(&failed.into_error()));
                 Err(SendError { error, unsent, reused: false })
             }

@@ -59,7 +59,7 @@ pub struct SendError<B> {
     /// Why.
     pub error: UpstreamError,
     /// The request, when nothing of it was sent: sending it again is safe, whatever its method.
-    pub unsent: Option<Request<B>>,
+    pub unsent: Option<Box<Request<B>>>,
     /// Whether the connection had served another request before: the server may have closed it for lying idle.
     pub reused: bool,
 }

@@ -125,19 +125,19 @@ where
         loop {
             let connection = match self.connection(reuse).await {
                 Ok(connection) => connection,
-                Err(error) => return Err(SendError { error, unsent: Some(request), reused: false }),
+                Err(error) => return Err(SendError { error, unsent: Some(Box::new(request)), reused: false }),
             };
             let reused = connection.is_reused();
             // A pooled one is there at once; a new one may have taken as long as `timeouts.connect`.
             if !reused && !may_go() {
-                return Err(SendError { error: UpstreamError::TooLate, unsent: Some(request), reused });
+                return Err(SendError { error: UpstreamError::TooLate, unsent: Some(Box::new(request)), reused });
             }
             match connection.send(request, self.timeouts, &self.pool).await {
                 Ok(response) => return Ok(Sent { response, reused }),
                 // Nothing of it was written. A pooled connection proves nothing about the upstream: try the next one;
                 // a fresh one does.
                 Err(SendError { unsent: Some(unsent), .. }) if reused => {
-                    request = unsent;
+                    request = *unsent;
                     reuse = Reuse::Forbidden;
                 }
                 Err(error) => return Err(SendError { reused, ..error }),
