@@ -27,6 +27,8 @@ use crate::token::Moment;
 use crate::token::store::{MemoryStore, TokenStore};
 use crate::upstream::Environment;
 
+pub use crate::server::take_passed_sockets;
+
 /// A proxy that runs.
 pub struct Proxy {
     shared: Arc<Shared>,

@@ -8,12 +8,13 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{Common, FAILURE, SUCCESS, WRONG, demo, output};
-use crate::app::Proxy;
+use crate::app::{self, Proxy};
 use crate::config::{self, Config, ConfigError};
 use crate::telemetry::{self, Diagnostics};
 
 /// Serves.
 pub(super) fn run(common: &Common) -> u8 {
+    app::take_passed_sockets();
     let Some(config) = common.load() else { return WRONG };
     let diagnostics = match telemetry::init(&config.log) {
         Ok(diagnostics) => diagnostics,

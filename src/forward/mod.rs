@@ -183,14 +183,12 @@ impl Forwarder {
 
     fn find(&self, head: &Parts) -> Result<&Arc<Target>, ForwardError> {
         check_path(head)?;
-        let path = head.uri.path();
+        let (path, method, headers) = (head.uri.path(), &head.method, &head.headers);
         let (host, _) = outgoing::host_and_port(outgoing::authority(head).unwrap_or_default());
         let found = match head.uri.authority() {
             // As somebody's proxy: only to the host that was asked for.
-            Some(authority) if self.proxies(authority.as_str()) => {
-                self.routes.find_named(host, path, &head.method, &head.headers)
-            }
-            _ => self.routes.find(host, path, &head.method, &head.headers),
+            Some(authority) if self.proxies(authority.as_str()) => self.routes.find_named(host, path, method, headers),
+            _ => self.routes.find(host, path, method, headers),
         };
         found.ok_or(ForwardError::NoRoute)
     }

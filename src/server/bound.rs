@@ -154,6 +154,12 @@ fn systemd(name: &str) -> io::Result<Listening> {
     }
 }
 
+/// Asks for the sockets that systemd passed. To be called before there are threads: their variables are taken out of the
+/// environment, so that no child process takes them for its own.
+pub fn take_passed_sockets() {
+    LazyLock::force(&PASSED);
+}
+
 /// The sockets that systemd passed. Asked for once: listenfd forgets them when it has told of them, and a descriptor
 /// that was taken and closed may be any other of ours by now.
 static PASSED: LazyLock<Passed> = LazyLock::new(|| Passed {

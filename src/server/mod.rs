@@ -20,7 +20,7 @@ use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
 use bound::Accepted;
-pub use bound::{BindError, Bound};
+pub use bound::{BindError, Bound, take_passed_sockets};
 use connection::Current;
 use registry::{Command, Registry};
 use settings::{ListenerSettings, ListenerTimeouts};

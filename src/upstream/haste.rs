@@ -5,6 +5,7 @@
 //! proved that it keeps connections (R54). All times are those of [`clock`](super::clock), in milliseconds.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 /// What is known of an upstream's ways.
 #[derive(Default)]
@@ -20,8 +21,21 @@ pub(super) enum Caution {
     None,
     /// Any, once it has lain idle for [`QUIET`].
     Wait,
-    /// One that has lain idle for [`QUIET`] already; else a new one.
+    /// One that has lain idle for [`RESTED`] already; else a new one.
     Rested,
+}
+
+impl Caution {
+    /// How long to wait before a connection is looked at that has lain idle for so long.
+    pub(super) fn wait(self, idle: u64) -> Option<Duration> {
+        match self {
+            Self::None => None,
+            Self::Wait if idle >= QUIET => None,
+            Self::Wait => Some(Duration::from_millis(QUIET - idle)),
+            // However long it has lain: a runtime with much to do may not have looked at its socket.
+            Self::Rested => Some(Duration::from_millis(1)),
+        }
+    }
 }
 
 impl Haste {
@@ -60,8 +74,11 @@ const HEELS: u64 = 1_000;
 /// How long a hasty close is remembered.
 const MEMORY: u64 = 60_000;
 
-/// A close on the heels of an answer has been seen after this time, even on a busy machine.
-pub(super) const QUIET: u64 = 50;
+/// A close on the heels of an answer has come after this time. No longer: everybody's first requests wait for it.
+const QUIET: u64 = 50;
+
+/// The same on a machine that is overwhelmed. Nobody waits for it: there are new connections.
+pub(super) const RESTED: u64 = 250;
 
 #[cfg(test)]
 mod tests {

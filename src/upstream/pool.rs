@@ -13,7 +13,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use super::connection::{self, Connection, Halves};
 use super::connector::{Connector, describe};
-use super::haste::{Caution, Haste, QUIET};
+use super::haste::{Caution, Haste, RESTED};
 use super::settings::ConnectionSettings;
 use super::{Environment, OnOpen, Reuse, UpstreamError, clock, lifetime};
 
@@ -64,9 +64,10 @@ impl<B> Pool<B> {
                 Reuse::Allowed | Reuse::Forbidden => Caution::None,
             };
             let mut connection = self.pop(caution, now)?;
-            let young = QUIET.saturating_sub(connection.idle_for(now));
-            if caution == Caution::Wait && young > 0 {
-                tokio::time::sleep(Duration::from_millis(young)).await;
+            if let Some(wait) = caution.wait(connection.idle_for(now)) {
+                // Its driver is woken by whatever the socket has by then, and goes first.
+                tokio::time::sleep(wait).await;
+                tokio::task::yield_now().await;
             }
             if connection.wake(clock::millis(WAKE)).await {
                 return Some(connection);
@@ -80,7 +81,7 @@ impl<B> Pool<B> {
             Caution::None | Caution::Wait => idle.pop(),
             Caution::Rested => {
                 // They lie in the order in which they came back.
-                let rested = idle.iter().rposition(|connection| connection.idle_for(now) >= QUIET)?;
+                let rested = idle.iter().rposition(|connection| connection.idle_for(now) >= RESTED)?;
                 Some(idle.remove(rested))
             }
         }

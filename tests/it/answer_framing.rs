@@ -387,12 +387,19 @@ async fn a_chunked_answer_is_framed_anew_without_extensions() {
 async fn trailers_of_an_answer_never_frame_or_identify() {
     let lines = "transfer-encoding: chunked\r\ntrailer: content-length, transfer-encoding, host, authorization, set-cookie, x-digest";
     let trailers = "content-length: 5\r\ntransfer-encoding: chunked\r\nhost: evil.example\r\nauthorization: x\r\nx-digest: abc\r\nx-other: 1\r\n";
-    let (upstream, _closed) = odd(ok(lines, &format!("5\r\nhello\r\n0\r\n{trailers}\r\n"))).await;
+    let answer = ok(lines, &format!("5\r\nhello\r\n0\r\n{trailers}\r\n"));
+    let upstream = Upstream::answering_by(move |request| match request.first_line().contains("/odd") {
+        true => answer.clone().into_bytes(),
+        false => OK.as_bytes().to_vec(),
+    })
+    .await;
     let proxy = Proxy::to(&upstream).await;
     let mut downstream = Downstream::of(&proxy).await;
     let answer = downstream.ask("GET /odd HTTP/1.1\r\nhost: localhost\r\nte: trailers\r\nconnection: te\r\n\r\n").await;
     assert_eq!(String::from_utf8_lossy(&answer.raw_body), "5\r\nhello\r\n0\r\nx-digest: abc\r\n\r\n");
     assert_eq!(downstream.get("/good").await.body_text(), "hello");
+    // The connection came to the end of its answer, and serves on.
+    assert_eq!(upstream.seen().connections(), 1);
 }
 
 const EVIL: &str = "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil";

@@ -101,10 +101,9 @@ async fn an_answer_that_breaks_off_is_reset_to_http_1_0() {
 #[tokio::test]
 async fn a_change_to_another_protocol_is_no_tunnel() {
     for upgrade in ["upgrade: h2c\r\n", "upgrade: websocket, h2c\r\n", ""] {
-        let upstream = Upstream::answering(format!(
-            "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\n{upgrade}\r\n"
-        ))
-        .await;
+        let upstream =
+            Upstream::answering(format!("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\n{upgrade}\r\n"))
+                .await;
         let proxy = Proxy::to(&upstream).await;
         let answer = Downstream::of(&proxy)
             .await
