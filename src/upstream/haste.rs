@@ -66,7 +66,7 @@ impl Haste {
 }
 
 /// An upstream whose connection has served so many requests keeps connections.
-const PROOF: u32 = 8;
+const PROOF: u32 = 4;
 
 /// The least that a server which keeps connections at all keeps them (gunicorn: 2 s, Node.js and Apache: 5 s).
 const HEELS: u64 = 1_000;
@@ -75,7 +75,7 @@ const HEELS: u64 = 1_000;
 const MEMORY: u64 = 60_000;
 
 /// A close on the heels of an answer has come after this time. No longer: everybody's first requests wait for it.
-const QUIET: u64 = 50;
+const QUIET: u64 = 100;
 
 /// The same on a machine that is overwhelmed. Nobody waits for it: there are new connections.
 pub(super) const RESTED: u64 = 250;
