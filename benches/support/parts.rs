@@ -1,24 +1,23 @@
 //! Parts of a request's way, each by itself.
 
 use std::hint::black_box;
-use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bearer_proxy::config;
 use bearer_proxy::route::{Matcher, RouteTable};
 use bearer_proxy::server::settings::ListenerLimits;
 use bearer_proxy::server::strict::{self, Limits};
+use bearer_proxy::telemetry::Metrics;
 use bearer_proxy::telemetry::settings::LogFormat;
-use bearer_proxy::telemetry::{AccessLog, Metrics, Record, TokenAction};
 use bearer_proxy::token::{Moment, TokenCache};
 use http::{HeaderMap, Method, Request};
 use tokio::runtime::{Builder, Runtime};
 
 use super::allocations::Allocated;
 use super::cases::{CASES, Case};
-use super::rig::{self, Cost, median};
+use super::rig::{self, Cost, RECORD, median};
 
 /// One part.
 pub struct Part {
@@ -110,20 +109,6 @@ fn filled_cache(runtime: &Runtime) -> Arc<TokenCache> {
 }
 
 fn line(format: LogFormat) -> Box<dyn FnMut()> {
-    let log = AccessLog::to(io::sink(), format, &Metrics::default()).unwrap();
-    Box::new(move || {
-        log.record(black_box(&Record {
-            method: "GET",
-            route: Some("api0"),
-            path: "/api0/s/200",
-            status: 200,
-            bytes_sent: 200,
-            bytes_received: 0,
-            duration: Duration::from_micros(413),
-            attempts: 1,
-            token: TokenAction::Cached,
-            request_id: None,
-            error: None,
-        }));
-    })
+    let log = rig::log(format, &Metrics::default());
+    Box::new(move || log.record(black_box(&RECORD)))
 }

@@ -16,7 +16,8 @@ use bearer_proxy::forward::{Forwarder, Target, TargetMetrics};
 use bearer_proxy::oauth::OAuthClient;
 use bearer_proxy::route::RouteTable;
 use bearer_proxy::server::{Serving, serve_stream};
-use bearer_proxy::telemetry::{AccessLog, Metrics};
+use bearer_proxy::telemetry::settings::LogFormat;
+use bearer_proxy::telemetry::{AccessLog, Metrics, Record, TokenAction};
 use bearer_proxy::token::store::MemoryStore;
 use bearer_proxy::token::{CacheSettings, TokenCache};
 use bearer_proxy::upstream::{Environment, Upstream};
@@ -160,10 +161,7 @@ fn length_of(bytes: &[u8]) -> Option<usize> {
 async fn serving(case: &Case) -> Serving {
     let config = config::parse(&case.file(), Path::new("bench.yaml"), &|_| None).unwrap();
     let metrics = Metrics::default();
-    let log = match case.log {
-        Some(format) => AccessLog::to(io::sink(), format, &metrics).unwrap(),
-        None => AccessLog::off(),
-    };
+    let log = case.log.map_or_else(AccessLog::off, |format| log(format, &metrics));
     let mut routes = Vec::new();
     for route in 0..config.routes.len() {
         let target = target(&config, route, case, &metrics).await;
@@ -172,6 +170,35 @@ async fn serving(case: &Case) -> Serving {
     let forwarder = Forwarder::new(RouteTable::new(routes).unwrap(), "bearer-proxy-bench", log);
     Serving::new(&config.listeners[0], None, Arc::new(forwarder), None)
 }
+
+/// An access log that goes nowhere, and whose buffers are as large as they will ever be: they grow and are swapped as its
+/// writer thread comes by, and no two runs would cost the same.
+pub fn log(format: LogFormat, metrics: &Metrics) -> AccessLog {
+    let log = AccessLog::to(io::sink(), format, metrics).unwrap();
+    let path = "x".repeat(2000);
+    for _ in 0..8 {
+        for _ in 0..400 {
+            log.record(&Record { path: &path, ..RECORD });
+        }
+        log.flush();
+    }
+    log
+}
+
+/// Of a request as in W1.
+pub const RECORD: Record<'static> = Record {
+    method: "GET",
+    route: Some("api0"),
+    path: "/api0/s/200",
+    status: 200,
+    bytes_sent: 200,
+    bytes_received: 0,
+    duration: Duration::from_micros(413),
+    attempts: 1,
+    token: TokenAction::Cached,
+    request_id: None,
+    error: None,
+};
 
 async fn target(config: &Config, route: usize, case: &Case, metrics: &Metrics) -> Target {
     let settings = &config.routes[route];
