@@ -80,7 +80,7 @@ pub fn decide(
     }
 }
 
-fn host_is_known(rule: &HostRule, host: &str, route_names: impl FnOnce(&str) -> bool) -> bool {
+pub(super) fn host_is_known(rule: &HostRule, host: &str, route_names: impl FnOnce(&str) -> bool) -> bool {
     let listed = match rule {
         HostRule::Any => return true,
         // A browser always says which host it means, so a request that names none was not rebound.

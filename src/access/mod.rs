@@ -21,6 +21,11 @@ pub struct AccessSettings {
 }
 
 impl AccessSettings {
+    /// Whether a request may name `host`, port and all: the rule of [`decide`] alone that looks at the host.
+    pub fn knows_host(&self, host: &str, route_names: impl FnOnce(&str) -> bool) -> bool {
+        decide::host_is_known(&self.hosts, host, route_names)
+    }
+
     /// Whether `host`, port and all, is a name of the listener itself: one under `hosts`, or else one that every host
     /// has for itself (`localhost`, what is below it, loopback addresses). A request in absolute form that names it is
     /// for us, and none to be forwarded.

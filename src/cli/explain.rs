@@ -37,9 +37,17 @@ pub(super) fn explain(common: &Common, arguments: &ExplainArguments, out: &mut O
         out.line(format!("400: {ambiguous}"));
         return FAILURE;
     }
+    if matches!(arguments.method, Method::TRACE | Method::CONNECT) {
+        out.line(format!("405: {} is not served", arguments.method));
+        return FAILURE;
+    }
     let matchers = config.routes.iter().enumerate().map(|(index, route)| (route.matcher.clone(), index)).collect();
     let Ok(table) = RouteTable::new(matchers) else { return FAILURE };
     let host = uri.host().unwrap_or("localhost");
+    if !config.listeners.iter().any(|listener| listener.access.knows_host(host, |name| table.names_host(name))) {
+        out.line(format!("421, or 403 to HTTP_PROXY: {host} is no name of a listener, and no route names it"));
+        return FAILURE;
+    }
     let Some(route) =
         table.find(host, uri.path(), &arguments.method, &headers).and_then(|index| config.routes.get(*index))
     else {

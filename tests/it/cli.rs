@@ -556,3 +556,17 @@ async fn a_port_that_the_demo_cannot_have_is_named() {
     assert!(demo.stderr.contains(&format!("cannot listen on 127.0.0.1:{port}")), "{}", demo.stderr);
     assert!(demo.stderr.contains("--port"), "{}", demo.stderr);
 }
+
+// R39: what would be refused is not explained as if it were not
+#[tokio::test]
+async fn explain_knows_what_is_refused_before_a_route_is_looked_for() {
+    let (files, upstream) = (Files::new(), Upstream::saying("").await);
+    let file = files.write("proxy.yaml", &to(&upstream).text());
+    for (method, url, status) in
+        [("GET", "http://evil.example/orders", "421"), ("TRACE", "/orders", "405"), ("CONNECT", "/orders", "405")]
+    {
+        let said = ended(&["explain", method, url, "--config", text(&file)]).await;
+        assert_eq!(said.code, Some(1), "{method} {url}");
+        assert!(said.stdout.starts_with(status), "{method} {url}: {}", said.stdout);
+    }
+}

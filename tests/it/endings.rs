@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio::io::AsyncReadExt;
 
-use super::support::{Downstream, Proxy, Upstream, soon};
+use super::support::{Downstream, Proxy, Upstream, eventually, soon};
 
 /// More than all buffers between an upstream and a downstream hold.
 const LARGE: usize = 32 * 1024 * 1024;
@@ -37,12 +37,7 @@ async fn a_downstream_that_reads_no_more_is_cut_off_after_timeouts_send() {
     let began = Instant::now();
 
     // Nobody reads here. The figures say when the proxy has let go of the connection.
-    soon("the end of the connection", async {
-        while !proxy.metrics().contains("bearer_proxy_connections_open{") || !is_closed(&proxy) {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    })
-    .await;
+    eventually("the end of the connection", || is_closed(&proxy)).await;
 
     assert!(began.elapsed() >= Duration::from_millis(300), "{:?}", began.elapsed());
     let rest = downstream.read_to_end().await;
