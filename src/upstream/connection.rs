@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 use std::sync::Arc;
+use std::task::Poll;
 
 use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{Request, Response, Version};
@@ -20,7 +21,8 @@ use super::{SendError, UpstreamError};
 
 /// The right to send one request at a time.
 pub(super) struct Connection<B> {
-    sender: SendRequest<Upload<B>>,
+    /// `None`: nothing drives the connection any more, and what was sent has been asked back.
+    sender: Option<SendRequest<Upload<B>>>,
     watch: Arc<Watch>,
     /// How many answers have come over it.
     answers: u32,
@@ -56,6 +58,7 @@ where
         let driver = self.driver;
         let driven = Arc::clone(&watch);
         let task = tokio::spawn(async move {
+            let _told_at_last = driven.drive();
             if let Err(error) = driver.await {
                 tracing::debug!(error = %describe(&error), "an upstream connection ended");
             }
@@ -66,7 +69,7 @@ where
             drop((permit, open));
         });
         watch.drives(task.abort_handle());
-        Connection { sender: self.sender, watch, answers: 0, is_last: false }
+        Connection { sender: Some(self.sender), watch, answers: 0, is_last: false }
     }
 }
 
@@ -82,7 +85,7 @@ impl<B> Connection<B> {
 
     /// Whether another request may follow: the last one was sent to its end, and the peer neither has closed nor will.
     pub(super) fn can_be_reused(&self) -> bool {
-        !self.is_last && self.watch.has_uploaded() && !self.sender.is_closed()
+        !self.is_last && self.watch.has_uploaded() && self.sender.as_ref().is_some_and(|sender| !sender.is_closed())
     }
 
     /// How long it has been unused.
@@ -99,11 +102,12 @@ impl<B> Connection<B> {
 
     /// Takes it out of idleness, which may take `allowed` milliseconds; `false` when it is ending.
     pub(super) async fn wake(&mut self, allowed: u64) -> bool {
-        if self.sender.is_closed() || !self.watch.wake(allowed) {
+        let Some(sender) = self.sender.as_mut().filter(|sender| !sender.is_closed()) else { return false };
+        if !self.watch.wake(allowed) {
             return false;
         }
         // The driver may be about to say that it is ready: it has seen the end of the last answer before we have.
-        self.sender.is_ready() || self.sender.ready().await.is_ok()
+        sender.is_ready() || sender.ready().await.is_ok()
     }
 
     /// Ends it now, whatever it is doing.
@@ -135,7 +139,13 @@ where
         let upload = (!request.body().is_end_stream()).then(|| Arc::clone(&self.watch));
         self.watch.sends(upload.as_ref().map(|_| idle), response_head);
         let request = request.map(|body| Upload::new(body, upload, idle, response_head));
-        match self.sender.try_send_request(request).await {
+        let Some(sender) = &mut self.sender else {
+            let unsent = Some(Box::new(request.map(Upload::into_inner)));
+            let error = UpstreamError::Terminated("nothing drives the connection any more".to_owned());
+            return Err(SendError { error, unsent, reused: false });
+        };
+        let answer = sender.try_send_request(request);
+        match self.wait(answer).await {
             Ok(response) => match ambiguous(&response) {
                 None => {
                     self.watch.body_moved(idle);
@@ -151,6 +161,28 @@ where
                 let unsent = failed.take_message().map(|request| Box::new(request.map(Upload::into_inner)));
                 let error = self.watch.timed_out().unwrap_or_else(|| classify(&failed.into_error()));
                 Err(SendError { error, unsent, reused: false })
+            }
+        }
+    }
+}
+
+impl<B> Connection<B> {
+    /// Waits for what hyper makes of a request. A request that is handed over in the very moment in which the driver
+    /// ends can be left lying in the channel between them, and with it whoever waits for it: it comes back once the
+    /// channel's last sender is gone.
+    async fn wait<T>(&mut self, answer: impl Future<Output = T>) -> T {
+        let mut answer = std::pin::pin!(answer);
+        let answered = std::future::poll_fn(|cx| match answer.as_mut().poll(cx) {
+            Poll::Ready(answer) => Poll::Ready(Some(answer)),
+            Poll::Pending if self.watch.is_undriven(cx.waker()) => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        })
+        .await;
+        match answered {
+            Some(answer) => answer,
+            None => {
+                self.sender = None;
+                answer.await
             }
         }
     }

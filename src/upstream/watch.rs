@@ -3,8 +3,9 @@
 //! No request has a timer. One sweep looks at all watches (see [`environment`](super::environment)); whoever moves a
 //! deadline on at the same moment wins.
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::Waker;
 
 use tokio::task::AbortHandle;
 
@@ -21,6 +22,22 @@ pub(super) struct Watch {
     /// When it was last put away.
     idle_since: AtomicU64,
     task: OnceLock<AbortHandle>,
+    /// Whether nothing drives the connection any more.
+    undriven: AtomicBool,
+    /// Who waits for an answer.
+    waiter: Mutex<Option<Waker>>,
+}
+
+/// Tells, when dropped, that nothing drives the connection any more.
+pub(super) struct Drive(Arc<Watch>);
+
+impl Drop for Drive {
+    fn drop(&mut self) {
+        self.0.undriven.store(true, Ordering::Release);
+        if let Some(waiter) = self.0.waiter().take() {
+            waiter.wake();
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,7 +112,29 @@ impl Watch {
             opened: now,
             idle_since: AtomicU64::new(now),
             task: OnceLock::new(),
+            undriven: AtomicBool::new(false),
+            waiter: Mutex::default(),
         }
+    }
+
+    /// To be held by what drives the connection, and dropped after it.
+    pub(super) fn drive(self: &Arc<Self>) -> Drive {
+        Drive(Arc::clone(self))
+    }
+
+    /// Whether nothing drives the connection any more; if something does, `waker` is woken when it ends.
+    pub(super) fn is_undriven(&self, waker: &Waker) -> bool {
+        {
+            let mut waiter = self.waiter();
+            if !waiter.as_ref().is_some_and(|known| known.will_wake(waker)) {
+                *waiter = Some(waker.clone());
+            }
+        }
+        self.undriven.load(Ordering::Acquire)
+    }
+
+    fn waiter(&self) -> MutexGuard<'_, Option<Waker>> {
+        self.waiter.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// When it was opened.
