@@ -21,7 +21,7 @@ pub struct AccessSettings {
 }
 
 impl AccessSettings {
-    /// Whether a request may name `host`, port and all: the rule of [`decide`] alone that looks at the host.
+    /// Whether a request may name `host`, port and all: that rule of [`decide()`] alone that looks at the host.
     pub fn knows_host(&self, host: &str, route_names: impl FnOnce(&str) -> bool) -> bool {
         decide::host_is_known(&self.hosts, host, route_names)
     }
