@@ -63,10 +63,7 @@ impl Connector {
 const KEEPALIVE: std::time::Duration = std::time::Duration::from_secs(60);
 
 fn target(settings: &UpstreamSettings) -> Result<Uri, TlsError> {
-    let host = match settings.host.contains(':') {
-        true => format!("[{}]", settings.host),
-        false => settings.host.clone(),
-    };
+    let host = settings.host_in_url();
     format!("http://{host}:{}/", settings.port)
         .parse()
         .map_err(|_| TlsError::from(rustls::Error::General(format!("{host} is no host name"))))

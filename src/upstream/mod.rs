@@ -184,16 +184,13 @@ where
 /// `Host` as the URL says it: the port only when it is not the scheme's own (RFC 9110 §7.2).
 #[must_use]
 pub fn host_header(settings: &UpstreamSettings) -> HeaderValue {
-    let host = match settings.host.contains(':') {
-        true => format!("[{}]", settings.host),
-        false => settings.host.clone(),
-    };
+    let host = settings.host_in_url();
     let own_port = match settings.scheme {
         Scheme::Http => 80,
         Scheme::Https => 443,
     };
     let text = match settings.port == own_port {
-        true => host,
+        true => host.into_owned(),
         false => format!("{host}:{}", settings.port),
     };
     // The configuration holds no host that is no header value; an unusable one would be refused by every server.

@@ -1,5 +1,6 @@
 //! What an upstream is configured to be (DESIGN.md section 4, "Route").
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::tls::TlsSettings;
@@ -21,6 +22,16 @@ pub struct UpstreamSettings {
     pub connections: ConnectionSettings,
     /// `timeouts.*` of the route.
     pub timeouts: Timeouts,
+}
+
+impl UpstreamSettings {
+    /// The host as a URL or a `Host` field has it: an IPv6 address in brackets (RFC 3986 §3.2.2).
+    pub(super) fn host_in_url(&self) -> Cow<'_, str> {
+        match self.host.contains(':') {
+            true => Cow::Owned(format!("[{}]", self.host)),
+            false => Cow::Borrowed(&self.host),
+        }
+    }
 }
 
 /// How bytes reach the upstream.

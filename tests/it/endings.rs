@@ -21,12 +21,10 @@ async fn sending_much() -> Upstream {
     .await
 }
 
-// DESIGN.md 1.6: a downstream that leaves its answer unread does not hold a connection for ever.
-#[tokio::test]
-async fn a_downstream_that_reads_no_more_is_cut_off_after_timeouts_send() {
-    let upstream = sending_much().await;
+/// A downstream that has read the head of its answer, on a listener with these timeouts.
+async fn reading_from(upstream: &Upstream, timeouts: &str) -> (Proxy, Downstream) {
     let proxy = Proxy::new()
-        .listener("    timeouts: {send: 300ms, idle: 20ms}\n")
+        .listener(&format!("    timeouts: {timeouts}\n"))
         .static_token("api", "T0KEN")
         .route("/", &upstream.url(), "api", "")
         .start()
@@ -34,6 +32,14 @@ async fn a_downstream_that_reads_no_more_is_cut_off_after_timeouts_send() {
     let mut downstream = Downstream::of(&proxy).await;
     downstream.send("GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
     downstream.head().await;
+    (proxy, downstream)
+}
+
+// DESIGN.md 1.6: a downstream that leaves its answer unread does not hold a connection for ever.
+#[tokio::test]
+async fn a_downstream_that_reads_no_more_is_cut_off_after_timeouts_send() {
+    let upstream = sending_much().await;
+    let (proxy, mut downstream) = reading_from(&upstream, "{send: 300ms, idle: 20ms}").await;
     let began = Instant::now();
 
     // Nobody reads here. The figures say when the proxy has let go of the connection.
@@ -52,15 +58,7 @@ fn is_closed(proxy: &Proxy) -> bool {
 #[tokio::test]
 async fn a_slow_reader_gets_all_although_connections_may_idle_for_less() {
     let upstream = sending_much().await;
-    let proxy = Proxy::new()
-        .listener("    timeouts: {idle: 50ms, send: 10s}\n")
-        .static_token("api", "T0KEN")
-        .route("/", &upstream.url(), "api", "")
-        .start()
-        .await;
-    let mut downstream = Downstream::of(&proxy).await;
-    downstream.send("GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
-    downstream.head().await;
+    let (_proxy, mut downstream) = reading_from(&upstream, "{idle: 50ms, send: 10s}").await;
 
     let mut left = LARGE;
     let mut pace = tokio::time::interval(Duration::from_millis(150));
