@@ -21,6 +21,7 @@ pub(super) struct Found {
     pub(super) via: bool,
     pub(super) max_forwards: bool,
     pub(super) request_id: bool,
+    pub(super) trailer: bool,
     /// A name with `_`, which some readers take for `-`.
     pub(super) underscore: bool,
 }
@@ -48,6 +49,7 @@ pub(super) fn look(headers: &HeaderMap) -> Found {
             "via" => found.via = true,
             "max-forwards" => found.max_forwards = true,
             "x-request-id" => found.request_id = true,
+            "trailer" => found.trailer = true,
             other => found.underscore |= other.as_bytes().contains(&b'_'),
         }
     }

@@ -86,12 +86,12 @@ impl Requests {
         };
         if let Some(violation) = self.handle.refused(ordinal) {
             let error = ForwardError::BadRequest { status: violation.status, detail: violation.detail };
-            return serving.forwarder.refuse_unread(downstream, &error).into();
+            return serving.forwarder.refuse_unread(&error).into();
         }
         let (head, body) = request.into_parts();
         match admit(&serving, self.peer, &head) {
-            Ok(()) => serving.forwarder.handle(Request::from_parts(head, body), downstream).await,
-            Err(error) => serving.forwarder.refuse(&head, downstream, &error).into(),
+            Ok(()) => serving.forwarder.handle(head, body, downstream).await,
+            Err(error) => serving.forwarder.refuse(head, &error).into(),
         }
     }
 }

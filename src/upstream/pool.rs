@@ -55,6 +55,17 @@ impl<B> Pool<B> {
         })
     }
 
+    /// The same as [`take`](Self::take) where nothing is to be waited for, which is nearly always.
+    pub(super) fn take_now(&self, reuse: Reuse) -> Option<Connection<B>> {
+        match reuse {
+            Reuse::Allowed => {}
+            Reuse::Cautious if self.haste.caution(clock::now()) == Caution::None => {}
+            Reuse::Cautious | Reuse::Forbidden => return None,
+        }
+        let connection = self.lock().pop_if(|connection| connection.is_ready())?;
+        connection.watch().wake(clock::millis(WAKE)).then_some(connection)
+    }
+
     /// An idle connection that is still good, the one used last: the least likely to have been closed by the server.
     pub(super) async fn take(&self, reuse: Reuse) -> Option<Connection<B>> {
         loop {
