@@ -9,13 +9,10 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Found {
     connection: bool,
-    keep_alive: bool,
-    proxy_connection: bool,
     te: bool,
-    transfer_encoding: bool,
     upgrade: bool,
-    proxy_authenticate: bool,
-    proxy_authorization: bool,
+    /// Any other field that belongs to the connection.
+    other_hop: bool,
     pub(super) authorization: bool,
     pub(super) expect: bool,
     pub(super) via: bool,
@@ -31,26 +28,32 @@ const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 /// `proxy-connection`.
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
+/// What belongs to the connection, whatever it says there.
+static OTHER_HOP: [HeaderName; 5] =
+    [KEEP_ALIVE, PROXY_CONNECTION, header::TRANSFER_ENCODING, header::PROXY_AUTHENTICATE, header::PROXY_AUTHORIZATION];
+
 /// Looks.
 pub(super) fn look(headers: &HeaderMap) -> Found {
     let mut found = Found::default();
     for name in headers.keys() {
-        match name.as_str() {
-            "connection" => found.connection = true,
-            "keep-alive" => found.keep_alive = true,
-            "proxy-connection" => found.proxy_connection = true,
-            "te" => found.te = true,
-            "transfer-encoding" => found.transfer_encoding = true,
-            "upgrade" => found.upgrade = true,
-            "proxy-authenticate" => found.proxy_authenticate = true,
-            "proxy-authorization" => found.proxy_authorization = true,
-            "authorization" => found.authorization = true,
-            "expect" => found.expect = true,
-            "via" => found.via = true,
-            "max-forwards" => found.max_forwards = true,
-            "x-request-id" => found.request_id = true,
-            "trailer" => found.trailer = true,
-            other => found.underscore |= other.as_bytes().contains(&b'_'),
+        let name = name.as_str().as_bytes();
+        // By length first: it tells nearly every name from the few that matter.
+        match (name.len(), name) {
+            (2, b"te") => found.te = true,
+            (3, b"via") => found.via = true,
+            (6, b"expect") => found.expect = true,
+            (7, b"upgrade") => found.upgrade = true,
+            (7, b"trailer") => found.trailer = true,
+            (10, b"connection") => found.connection = true,
+            (10, b"keep-alive") => found.other_hop = true,
+            (12, b"max-forwards") => found.max_forwards = true,
+            (12, b"x-request-id") => found.request_id = true,
+            (13, b"authorization") => found.authorization = true,
+            (16, b"proxy-connection") => found.other_hop = true,
+            (17, b"transfer-encoding") => found.other_hop = true,
+            (18, b"proxy-authenticate") => found.other_hop = true,
+            (19, b"proxy-authorization") => found.other_hop = true,
+            (_, other) => found.underscore |= other.contains(&b'_'),
         }
     }
     found
@@ -80,14 +83,8 @@ pub(super) fn strip(headers: &mut HeaderMap, found: Found) -> HopByHop {
     if found.connection {
         strip_nominated(headers);
     }
-    for (there, name) in [
-        (found.keep_alive, KEEP_ALIVE),
-        (found.proxy_connection, PROXY_CONNECTION),
-        (found.transfer_encoding, header::TRANSFER_ENCODING),
-        (found.proxy_authenticate, header::PROXY_AUTHENTICATE),
-        (found.proxy_authorization, header::PROXY_AUTHORIZATION),
-    ] {
-        if there {
+    if found.other_hop {
+        for name in &OTHER_HOP {
             headers.remove(name);
         }
     }

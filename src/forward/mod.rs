@@ -197,7 +197,10 @@ impl Forwarder {
     fn find(&self, head: &Parts, uri: &Uri) -> Result<&Arc<Target>, ForwardError> {
         check_path(uri)?;
         let (path, method, headers) = (uri.path(), &head.method, &head.headers);
-        let (host, _) = outgoing::host_and_port(outgoing::authority(uri, headers).unwrap_or_default());
+        let host = match self.routes.names_hosts() {
+            true => outgoing::host_and_port(outgoing::authority(uri, headers).unwrap_or_default()).0,
+            false => "",
+        };
         let found = match uri.authority() {
             // As somebody's proxy: only to the host that was asked for.
             Some(authority) if self.proxies(authority.as_str()) => self.routes.find_named(host, path, method, headers),
