@@ -81,16 +81,14 @@ impl Attempts<'_> {
         reuse: Reuse,
     ) -> Result<Result<Response<AnswerBody<RequestBody>>, SendError<RequestBody>>, ForwardError> {
         let body = self.outgoing.body.take().ok_or(BROKEN_OFF)?;
-        let mut request = self.outgoing.request(token, body);
-        if let Some(interim) = self.interim {
-            answer::pass_interim(&mut request, interim);
-        }
+        let request = self.outgoing.request(token, body);
+        let interim = self.interim.map(answer::pass_interim);
         self.exchange.attempt();
         Ok(
             match self
                 .target
                 .upstream
-                .send(request, reuse, || token.is_none_or(|token| token.is_live(Moment::now())))
+                .send(request, reuse, || token.is_none_or(|token| token.is_live(Moment::now())), interim.as_ref())
                 .await
             {
                 Ok(sent) => {

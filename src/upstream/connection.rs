@@ -5,15 +5,18 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
-use http::{Request, Response, Version};
+use http::{HeaderMap, Request, Response, StatusCode, Version};
 use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1::{Builder, Connection as Driver, SendRequest};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::body::{AnswerBody, Upload};
 use super::clock;
 use super::connector::describe;
 use super::haste::Haste;
+use super::interim::Reader;
 use super::pool::Pool;
 use super::settings::Timeouts;
 use super::watch::Watch;
@@ -34,16 +37,19 @@ pub(super) struct Connection<B> {
 pub(super) struct Halves<B> {
     sender: SendRequest<Upload<B>>,
     driver: std::pin::Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>,
+    watch: Arc<Watch>,
 }
 
 pub(super) async fn handshake<I, B>(builder: &Builder, io: I) -> hyper::Result<Halves<B>>
 where
-    I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     B: Body<Data = bytes::Bytes> + Send + Unpin + 'static,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
-    let (sender, driver): (_, Driver<I, Upload<B>>) = builder.handshake(io).await?;
-    Ok(Halves { sender, driver: Box::pin(driver.with_upgrades()) })
+    let watch = Arc::new(Watch::new());
+    let io = TokioIo::new(Reader::new(io, Arc::clone(&watch)));
+    let (sender, driver): (_, Driver<_, Upload<B>>) = builder.handshake(io).await?;
+    Ok(Halves { sender, driver: Box::pin(driver.with_upgrades()), watch })
 }
 
 impl<B> Halves<B>
@@ -54,8 +60,7 @@ where
     /// Starts to drive. The permit is given back, and `open` dropped, when the connection ends; `haste` is told if the
     /// upstream closes it while it is idle.
     pub(super) fn spawn(self, permit: OwnedSemaphorePermit, open: Box<dyn Send>, haste: Arc<Haste>) -> Connection<B> {
-        let watch = Arc::new(Watch::new());
-        let driver = self.driver;
+        let (driver, watch) = (self.driver, self.watch);
         let driven = Arc::clone(&watch);
         let task = tokio::spawn(async move {
             let _told_at_last = driven.drive();
@@ -128,12 +133,13 @@ where
     B: Body<Data = bytes::Bytes> + Send + Unpin + 'static,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
-    /// Sends a request and waits for the head of the answer.
+    /// Sends a request and waits for the head of the answer; interim ones go to `interim`, ahead of it.
     pub(super) async fn send(
         mut self,
         request: Request<B>,
         timeouts: Timeouts,
         pool: &Arc<Pool<B>>,
+        interim: Option<&impl Fn(StatusCode, HeaderMap)>,
     ) -> Result<Response<AnswerBody<B>>, SendError<B>> {
         let (response_head, idle) = (clock::millis(timeouts.response_head), clock::millis(timeouts.idle_body));
         let upload = (!request.body().is_end_stream()).then(|| Arc::clone(&self.watch));
@@ -144,8 +150,11 @@ where
             let error = UpstreamError::Terminated("nothing drives the connection any more".to_owned());
             return Err(SendError { error, unsent, reused: false });
         };
+        if interim.is_some() {
+            self.watch.interim().expect();
+        }
         let answer = sender.try_send_request(request);
-        match self.wait(answer).await {
+        match self.wait(answer, interim).await {
             Ok(response) => match ambiguous(&response) {
                 None => {
                     self.watch.body_moved(idle);
@@ -170,12 +179,23 @@ impl<B> Connection<B> {
     /// Waits for what hyper makes of a request. A request that is handed over in the very moment in which the driver
     /// ends can be left lying in the channel between them, and with it whoever waits for it: it comes back once the
     /// channel's last sender is gone.
-    async fn wait<T>(&mut self, answer: impl Future<Output = T>) -> T {
+    async fn wait<T>(
+        &mut self,
+        answer: impl Future<Output = T>,
+        interim: Option<&impl Fn(StatusCode, HeaderMap)>,
+    ) -> T {
         let mut answer = std::pin::pin!(answer);
-        let answered = std::future::poll_fn(|cx| match answer.as_mut().poll(cx) {
-            Poll::Ready(answer) => Poll::Ready(Some(answer)),
-            Poll::Pending if self.watch.is_undriven(cx.waker()) => Poll::Ready(None),
-            Poll::Pending => Poll::Pending,
+        let answered = std::future::poll_fn(|cx| {
+            let answered = match answer.as_mut().poll(cx) {
+                Poll::Ready(answer) => Poll::Ready(Some(answer)),
+                Poll::Pending if self.watch.is_undriven(cx.waker()) => Poll::Ready(None),
+                Poll::Pending => Poll::Pending,
+            };
+            // The final answer is not gone yet, nor has anybody else the connection.
+            if let Some(interim) = interim {
+                self.watch.interim().pass_on(interim);
+            }
+            answered
         })
         .await;
         match answered {
