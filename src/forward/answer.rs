@@ -5,8 +5,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use http::header::{CONNECTION, HeaderMap, UPGRADE, VIA};
-use http::{HeaderValue, Request, Response, StatusCode, Version};
+use http::header::{CONNECTION, CONTENT_LENGTH, HeaderMap, UPGRADE, VIA};
+use http::{HeaderValue, Response, StatusCode, Version};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Frame, SizeHint};
 use hyper::upgrade::OnUpgrade;
@@ -21,7 +21,6 @@ use super::outgoing::Via;
 use super::respond::{self, Problem};
 use super::upgrade;
 use crate::upstream::AnswerBody;
-use crate::upstream::Upload;
 
 /// What the downstream gets as body. Dropping it tells how the exchange went.
 pub struct ResponseBody(
@@ -157,20 +156,16 @@ const DRAIN_BYTES: usize = 64 * 1024;
 /// Nor slower.
 const DRAIN_TIME: Duration = Duration::from_secs(1);
 
-/// Has interim answers (RFC 9110 §15.2) passed on to the downstream; `100 Continue` is each hop's own affair.
-pub(super) fn pass_interim(request: &mut Request<Upload<RequestBody>>, interim: &Interim) {
-    let interim = Interim::clone(interim);
-    hyper::ext::on_informational(request, move |head| {
-        if head.status() != StatusCode::CONTINUE {
-            interim(write_interim(head.status(), head.headers()));
-        }
-    });
+/// What passes an interim answer (RFC 9110 §15.2) on to the downstream.
+pub(super) fn pass_interim(interim: &Interim) -> impl Fn(StatusCode, HeaderMap) {
+    move |status, fields| interim(write_interim(status, fields))
 }
 
-fn write_interim(status: StatusCode, fields: &HeaderMap) -> Bytes {
-    let mut fields = fields.clone();
+fn write_interim(status: StatusCode, mut fields: HeaderMap) -> Bytes {
     let found = headers::look(&fields);
     headers::strip(&mut fields, found);
+    // It has no body, whatever it says (RFC 9110 §8.6, RFC 9112 §6.3): nobody is to be led to wait for one.
+    fields.remove(CONTENT_LENGTH);
     let mut head = BytesMut::with_capacity(256);
     head.put_slice(b"HTTP/1.1 ");
     head.put_slice(status.as_str().as_bytes());

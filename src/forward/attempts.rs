@@ -72,21 +72,14 @@ impl Attempts<'_> {
 
     fn write(&mut self, token: Option<&AccessToken>) -> Result<(), ForwardError> {
         self.trip.request = self.outgoing.request(self.target, self.exchange.uri(), token);
-        match &mut self.trip.request {
-            Some(request) => {
-                if let Some(interim) = self.interim {
-                    answer::pass_interim(request, interim);
-                }
-                Ok(())
-            }
-            None => Err(BROKEN_OFF),
-        }
+        self.trip.request.as_ref().map(|_| ()).ok_or(BROKEN_OFF)
     }
 
     async fn send(&mut self, token: Option<&AccessToken>, reuse: Reuse) -> Result<(), SendError> {
         self.exchange.attempt();
         let may_go = || token.is_none_or(|token| token.is_live(Moment::now()));
-        match self.target.upstream.send(self.trip, reuse, may_go).await {
+        let interim = self.interim.map(answer::pass_interim);
+        match self.target.upstream.send(self.trip, reuse, may_go, interim.as_ref()).await {
             Ok(reused) => {
                 self.exchange.answered(reused);
                 Ok(())

@@ -5,16 +5,19 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
-use http::{Request, Response, Version};
+use http::{HeaderMap, Request, Response, StatusCode, Version};
 use hyper::body::{Body, Incoming};
 use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{Builder, Connection as Driver, SendRequest};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::body::{AnswerBody, Upload, Watched};
 use super::clock;
 use super::connector::describe;
 use super::haste::Haste;
+use super::interim::Reader;
 use super::pool::Pool;
 use super::settings::Timeouts;
 use super::watch::Watch;
@@ -35,16 +38,19 @@ pub(super) struct Connection<B> {
 pub(super) struct Halves<B> {
     sender: SendRequest<Upload<B>>,
     driver: std::pin::Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>,
+    watch: Arc<Watch>,
 }
 
 pub(super) async fn handshake<I, B>(builder: &Builder, io: I) -> hyper::Result<Halves<B>>
 where
-    I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     B: Body<Data = bytes::Bytes> + Send + Unpin + 'static,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
-    let (sender, driver): (_, Driver<I, Upload<B>>) = builder.handshake(io).await?;
-    Ok(Halves { sender, driver: Box::pin(driver.with_upgrades()) })
+    let watch = Arc::new(Watch::new());
+    let io = TokioIo::new(Reader::new(io, Arc::clone(&watch)));
+    let (sender, driver): (_, Driver<_, Upload<B>>) = builder.handshake(io).await?;
+    Ok(Halves { sender, driver: Box::pin(driver.with_upgrades()), watch })
 }
 
 impl<B> Halves<B>
@@ -55,8 +61,7 @@ where
     /// Starts to drive. The permit is given back, and `open` dropped, when the connection ends; `haste` is told if the
     /// upstream closes it while it is idle.
     pub(super) fn spawn(self, permit: OwnedSemaphorePermit, open: Box<dyn Send>, haste: Arc<Haste>) -> Connection<B> {
-        let watch = Arc::new(Watch::new());
-        let driver = self.driver;
+        let (driver, watch) = (self.driver, self.watch);
         let driven = Arc::clone(&watch);
         let task = tokio::spawn(async move {
             let _told_at_last = driven.drive();
@@ -140,9 +145,10 @@ where
         trip: &mut RoundTrip<B>,
         timeouts: &Timeouts,
         pool: &Arc<Pool<B>>,
+        interim: Option<&impl Fn(StatusCode, HeaderMap)>,
     ) -> Result<(), UpstreamError> {
         let idle = clock::millis(timeouts.idle_body);
-        match self.exchange(trip, idle, clock::millis(timeouts.response_head)).await {
+        match self.exchange(trip, idle, clock::millis(timeouts.response_head), interim).await {
             Some(Ok(response)) => match read(&response) {
                 Ok(is_last) => {
                     self.watch.body_moved(idle);
@@ -164,14 +170,23 @@ where
     }
 
     /// `None`: there is nobody to give the request to.
-    async fn exchange(&mut self, trip: &mut RoundTrip<B>, idle: u64, response_head: u64) -> Option<Answered<B>> {
+    async fn exchange(
+        &mut self,
+        trip: &mut RoundTrip<B>,
+        idle: u64,
+        response_head: u64,
+        interim: Option<&impl Fn(StatusCode, HeaderMap)>,
+    ) -> Option<Answered<B>> {
         let (sender, request) = (self.sender.as_mut()?, trip.request.as_mut()?);
         let watched =
             (!request.body().is_end_stream()).then(|| Watched { watch: Arc::clone(&self.watch), idle, response_head });
         self.watch.sends(watched.as_ref().map(|watched| watched.idle), response_head);
         request.body_mut().goes_out(watched);
+        if interim.is_some() {
+            self.watch.interim().expect();
+        }
         let answer = sender.try_send_request(trip.request.take()?);
-        Some(self.wait(answer).await)
+        Some(self.wait(answer, interim).await)
     }
 }
 
@@ -182,12 +197,23 @@ impl<B> Connection<B> {
     /// Waits for what hyper makes of a request. A request that is handed over in the very moment in which the driver
     /// ends can be left lying in the channel between them, and with it whoever waits for it: it comes back once the
     /// channel's last sender is gone.
-    async fn wait<T>(&mut self, answer: impl Future<Output = T>) -> T {
+    async fn wait<T>(
+        &mut self,
+        answer: impl Future<Output = T>,
+        interim: Option<&impl Fn(StatusCode, HeaderMap)>,
+    ) -> T {
         let mut answer = std::pin::pin!(answer);
-        let answered = std::future::poll_fn(|cx| match answer.as_mut().poll(cx) {
-            Poll::Ready(answer) => Poll::Ready(Some(answer)),
-            Poll::Pending if self.watch.is_undriven(cx.waker()) => Poll::Ready(None),
-            Poll::Pending => Poll::Pending,
+        let answered = std::future::poll_fn(|cx| {
+            let answered = match answer.as_mut().poll(cx) {
+                Poll::Ready(answer) => Poll::Ready(Some(answer)),
+                Poll::Pending if self.watch.is_undriven(cx.waker()) => Poll::Ready(None),
+                Poll::Pending => Poll::Pending,
+            };
+            // The final answer is not gone yet, nor has anybody else the connection.
+            if let Some(interim) = interim {
+                self.watch.interim().pass_on(interim);
+            }
+            answered
         })
         .await;
         match answered {

@@ -11,6 +11,7 @@ mod connector;
 mod environment;
 mod error;
 mod haste;
+mod interim;
 mod pool;
 pub mod settings;
 mod watch;
@@ -18,9 +19,11 @@ mod watch;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderMap;
 use http::HeaderValue;
 use http::Request;
 use http::Response;
+use http::StatusCode;
 use hyper::body::Body;
 
 pub use body::{AnswerBody, Upload};
@@ -119,6 +122,7 @@ where
     ///
     /// A request that a dead connection did not begin to send goes out again on another, whatever its method.
     /// `may_go`: asked after there was a wait for a connection, whether what the request bears may still be sent.
+    /// `interim`: gets the interim answers (1xx) ahead of the final one, but for `100 Continue`.
     ///
     /// # Errors
     ///
@@ -128,6 +132,7 @@ where
         trip: &mut RoundTrip<B>,
         mut reuse: Reuse,
         may_go: impl Fn() -> bool,
+        interim: Option<&impl Fn(StatusCode, HeaderMap)>,
     ) -> Result<bool, SendError> {
         loop {
             let connection = match self.pool.take_now(reuse) {
@@ -143,7 +148,7 @@ where
             if !reused && !may_go() {
                 return Err(SendError { error: UpstreamError::TooLate, reused });
             }
-            match connection.send(trip, &self.timeouts, &self.pool).await {
+            match connection.send(trip, &self.timeouts, &self.pool, interim).await {
                 Ok(()) => return Ok(reused),
                 // Nothing of it was written. A pooled connection proves nothing about the upstream: try the next one;
                 // a fresh one does.

@@ -8,7 +8,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use hyper::body::Body;
 use hyper::client::conn::http1::Builder;
-use hyper_util::rt::TokioIo;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use super::connection::{self, Connection, Halves};
@@ -170,7 +169,7 @@ where
         S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
     {
         let permit = Arc::clone(&self.permits).try_acquire_owned().map_err(|_| UpstreamError::TooManyConnections)?;
-        let halves = connection::handshake(&self.builder, TokioIo::new(stream)).await.map_err(handshake_failed)?;
+        let halves = connection::handshake(&self.builder, stream).await.map_err(handshake_failed)?;
         let connection = self.spawn(halves, permit);
         self.put(connection);
         Ok(())
@@ -187,10 +186,10 @@ where
 const WAKE: Duration = Duration::from_secs(1);
 
 /// The head of an answer may have this many fields; the same as hyper's array on the stack.
-const MAX_HEADERS: usize = 100;
+pub(super) const MAX_HEADERS: usize = 100;
 
 /// … and this many bytes.
-const MAX_HEAD: usize = 64 * 1024;
+pub(super) const MAX_HEAD: usize = 64 * 1024;
 
 fn builder() -> Builder {
     let mut builder = Builder::new();
