@@ -5,14 +5,12 @@
 
 use std::sync::Arc;
 
-use http::StatusCode;
-
 use super::ForwardError;
 use super::Interim;
 use super::answer;
 use super::body::{Replay, RequestBody};
 use super::exchange::Exchange;
-use super::outgoing::Outgoing;
+use super::outgoing::{BROKEN_OFF, Outgoing, Via};
 use super::refusal;
 use super::target::Target;
 use crate::telemetry::RetryOutcome;
@@ -28,6 +26,7 @@ use crate::upstream::UpstreamError;
 /// The attempts of one request.
 pub(super) struct Attempts<'a> {
     pub(super) target: &'a Target,
+    pub(super) via: &'a Via,
     pub(super) outgoing: &'a mut Outgoing,
     pub(super) trip: &'a mut RoundTrip<RequestBody>,
     pub(super) exchange: &'a mut Exchange,
@@ -71,8 +70,9 @@ impl Attempts<'_> {
     }
 
     fn write(&mut self, token: Option<&AccessToken>) -> Result<(), ForwardError> {
-        self.trip.request = self.outgoing.request(self.target, self.exchange.uri(), token);
-        self.trip.request.as_ref().map(|_| ()).ok_or(BROKEN_OFF)
+        let request = self.outgoing.request(self.target, self.exchange.uri(), self.via, token)?;
+        self.trip.request = Some(request);
+        Ok(())
     }
 
     async fn send(&mut self, token: Option<&AccessToken>, reuse: Reuse) -> Result<(), SendError> {
@@ -154,7 +154,3 @@ impl Attempts<'_> {
         }
     }
 }
-
-/// What becomes of a request whose body cannot be had again.
-const BROKEN_OFF: ForwardError =
-    ForwardError::BadRequest { status: StatusCode::BAD_REQUEST, detail: "The request's body broke off." };

@@ -174,9 +174,10 @@ impl Forwarder {
             None => None,
         };
         exchange.receives(call.outgoing.body.hold(target.held()));
-        call.outgoing.prepare(exchange.uri(), target, &self.via)?;
+        call.outgoing.prepare(target, &self.via)?;
         let Call { outgoing, trip, upgrade } = call;
-        let mut attempts = Attempts { target, outgoing, trip, exchange, interim: downstream.interim.as_ref() };
+        let mut attempts =
+            Attempts { target, via: &self.via, outgoing, trip, exchange, interim: downstream.interim.as_ref() };
         attempts.deliver(token.as_deref()).await?;
         if let (Some(tokens), Some(token)) = (&target.tokens, &token)
             && attempts.is_refused()

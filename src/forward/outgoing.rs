@@ -20,12 +20,13 @@ pub(super) struct Outgoing {
     kept: Option<Kept>,
     pub(super) body: BodySource,
     is_idempotent: bool,
+    is_1_1: bool,
     hop: HopByHop,
     /// What may be among the fields.
     found: Found,
 }
 
-/// A head without its target, which is made again from the one that came.
+/// What of a downstream's head goes on to the upstream, but for the target.
 struct Kept {
     method: Method,
     fields: Vec<(HeaderName, HeaderValue)>,
@@ -35,12 +36,13 @@ impl Outgoing {
     /// What came, as it came.
     pub(super) fn new(head: Parts, body: BodySource, found: Found) -> Self {
         let is_idempotent = head.method.is_idempotent();
-        Self { head: Some(head), kept: None, body, is_idempotent, hop: HopByHop::default(), found }
+        let is_1_1 = head.version == Version::HTTP_11;
+        Self { head: Some(head), kept: None, body, is_idempotent, is_1_1, hop: HopByHop::default(), found }
     }
 
-    /// Turns the downstream's head into the upstream's: target, `Host`, `Via`; what belongs to the downstream's
-    /// connection goes, and so do its credentials (R21, R37). The token comes later, attempt by attempt.
-    pub(super) fn prepare(&mut self, received: &Uri, target: &Target, via: &Via) -> Result<(), ForwardError> {
+    /// Takes away what belongs to the downstream's connection, and its credentials (R21, R37). What is ours comes with
+    /// each attempt.
+    pub(super) fn prepare(&mut self, target: &Target, via: &Via) -> Result<(), ForwardError> {
         let Some(head) = &mut self.head else { return Ok(()) };
         let (headers, found) = (&mut head.headers, self.found);
         if found.via && via.is_in(headers) {
@@ -51,7 +53,7 @@ impl Outgoing {
         }
         self.hop = headers::strip(headers, found);
         // A server ignores an Upgrade of HTTP/1.0 (RFC 9110 §7.8).
-        self.hop.websocket &= head.version == Version::HTTP_11;
+        self.hop.websocket &= self.is_1_1;
         if found.expect {
             // hyper has answered it, or will when the body is asked for (R20).
             headers.remove(header::EXPECT);
@@ -59,12 +61,6 @@ impl Outgoing {
         if found.authorization && !(target.settings.pass_authorization && target.tokens.is_none()) {
             headers.remove(header::AUTHORIZATION);
         }
-        set_host(headers, received, target)?;
-        head.uri = target.uri(received).ok_or(UNREADABLE)?;
-        head.version = Version::HTTP_11;
-        frame(headers, self.body.is_unsized(), self.hop);
-        edit(headers, found, target);
-        headers.append(header::VIA, via.value.clone());
         Ok(())
     }
 
@@ -86,41 +82,55 @@ impl Outgoing {
         }
     }
 
-    /// The request for one attempt; `None` when its body is not to be had again.
+    /// The request for one attempt: what came, with our target, `Host`, `Via`, edits and token.
     pub(super) fn request(
         &mut self,
         target: &Target,
         received: &Uri,
+        via: &Via,
         token: Option<&AccessToken>,
-    ) -> Option<Request<Upload<RequestBody>>> {
-        let body = self.body.take()?;
-        let mut head = match self.head.take() {
-            Some(head) => {
-                self.kept = Some(Kept::of(&head));
+    ) -> Result<Request<Upload<RequestBody>>, ForwardError> {
+        let body = self.body.take().ok_or(BROKEN_OFF)?;
+        let mut head = match (self.head.take(), &self.kept) {
+            (Some(head), _) => {
+                self.kept = Some(Kept::of(&head, target));
                 head
             }
-            None => self.kept.as_ref()?.again(target.uri(received)?),
+            (None, Some(kept)) => kept.again(target),
+            (None, None) => return Err(BROKEN_OFF),
         };
+        let headers = &mut head.headers;
+        set_host(headers, received, target)?;
+        frame(headers, self.body.is_unsized(), self.hop);
+        edit(headers, self.found, target);
+        headers.append(header::VIA, via.value.clone());
+        head.uri = target.uri(received).ok_or(UNREADABLE)?;
+        head.version = Version::HTTP_11;
         if let Some(token) = token {
             for name in token.header_names() {
                 make_way(&mut head.headers, self.found, name);
             }
             token.authorize(&mut head);
         }
-        Some(Request::from_parts(head, Upload::new(body)))
+        Ok(Request::from_parts(head, Upload::new(body)))
     }
 }
 
 impl Kept {
-    fn of(head: &Parts) -> Self {
-        let fields = head.headers.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+    fn of(head: &Parts, target: &Target) -> Self {
+        let replaced = !target.settings.preserve_host;
+        let fields = head.headers.iter().filter(|(name, _)| !(replaced && *name == header::HOST));
+        let fields = fields.map(|(name, value)| (name.clone(), value.clone())).collect();
         Self { method: head.method.clone(), fields }
     }
 
-    fn again(&self, uri: Uri) -> Parts {
+    fn again(&self, target: &Target) -> Parts {
         let (mut head, ()) = Request::new(()).into_parts();
         head.method = self.method.clone();
-        head.uri = uri;
+        if !target.settings.preserve_host {
+            // It goes first, where it was.
+            head.headers.insert(header::HOST, target.upstream.host().clone());
+        }
         // As many as came once before.
         head.headers.extend(self.fields.iter().map(|(name, value)| (Some(name.clone()), value.clone())));
         head
@@ -161,6 +171,10 @@ fn make_way(headers: &mut HeaderMap, found: Found, name: &HeaderName) {
         headers::forbid_trailer(headers, name);
     }
 }
+
+/// What becomes of a request whose body cannot be had again.
+pub(super) const BROKEN_OFF: ForwardError =
+    ForwardError::BadRequest { status: StatusCode::BAD_REQUEST, detail: "The request's body broke off." };
 
 /// What a request target becomes that cannot be written for the upstream.
 const UNREADABLE: ForwardError =

@@ -81,15 +81,18 @@ struct Lease<B> {
 }
 
 impl<B> AnswerBody<B> {
-    pub(super) fn new(body: Incoming, connection: Connection<B>, pool: &Arc<Pool<B>>, idle: u64) -> Self {
-        let mut answer = Self { body, lease: None };
+    pub(super) fn new(body: Incoming) -> Self {
+        Self { body, lease: None }
+    }
+
+    /// Makes it the holder of the connection that it comes over.
+    pub(super) fn hold(&mut self, connection: Connection<B>, pool: &Arc<Pool<B>>, idle: u64) {
         // While the request's body is still on its way, the connection must be there to be aborted.
-        if answer.body.is_end_stream() && connection.can_be_reused() {
+        if self.body.is_end_stream() && connection.can_be_reused() {
             pool.put(connection);
         } else {
-            answer.lease = Some(Lease { connection, pool: Arc::clone(pool), idle });
+            self.lease = Some(Lease { connection, pool: Arc::clone(pool), idle });
         }
-        answer
     }
 
     /// Ends the connection now: the request's body is wanted back, and nobody will read the rest of this answer.

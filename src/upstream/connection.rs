@@ -139,7 +139,8 @@ where
     B: Body<Data = bytes::Bytes> + Send + Unpin + 'static,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
-    /// Sends a request and waits for the head of the answer. What could not be sent at all is where it was.
+    /// Sends a request and waits for the head of the answer; interim ones go to `interim`, ahead of it. What could not be
+    /// sent at all is where it was.
     pub(super) async fn send(
         mut self,
         trip: &mut RoundTrip<B>,
@@ -149,63 +150,58 @@ where
     ) -> Result<(), UpstreamError> {
         let idle = clock::millis(timeouts.idle_body);
         match self.exchange(trip, idle, clock::millis(timeouts.response_head), interim).await {
-            Some(Ok(response)) => match read(&response) {
-                Ok(is_last) => {
-                    self.watch.body_moved(idle);
-                    self.is_last = is_last;
-                    trip.response = Some(response.map(|body| AnswerBody::new(body, self, pool, idle)));
-                    Ok(())
-                }
-                Err(reason) => {
-                    self.abort();
-                    Err(UpstreamError::Malformed(reason.to_owned()))
-                }
-            },
-            Some(Err(mut failed)) => {
+            Ok(()) => {}
+            Err(Unanswered::Failed(mut failed)) => {
                 trip.request = failed.take_message();
-                Err(self.watch.timed_out().unwrap_or_else(|| classify(&failed.into_error())))
+                return Err(self.watch.timed_out().unwrap_or_else(|| classify(&failed.into_error())));
             }
-            None => Err(UpstreamError::Terminated("nothing drives the connection any more".to_owned())),
+            Err(Unanswered::Undriven) => return Err(undriven()),
+        }
+        let Some(response) = &mut trip.response else { return Err(undriven()) };
+        match read(response) {
+            Ok(is_last) => {
+                self.watch.body_moved(idle);
+                self.is_last = is_last;
+                response.body_mut().hold(self, pool, idle);
+                Ok(())
+            }
+            Err(reason) => {
+                self.abort();
+                trip.response = None;
+                Err(UpstreamError::Malformed(reason.to_owned()))
+            }
         }
     }
 
-    /// `None`: there is nobody to give the request to.
     async fn exchange(
         &mut self,
         trip: &mut RoundTrip<B>,
         idle: u64,
         response_head: u64,
         interim: Option<&impl Fn(StatusCode, HeaderMap)>,
-    ) -> Option<Answered<B>> {
-        let (sender, request) = (self.sender.as_mut()?, trip.request.as_mut()?);
-        let watched =
-            (!request.body().is_end_stream()).then(|| Watched { watch: Arc::clone(&self.watch), idle, response_head });
-        self.watch.sends(watched.as_ref().map(|watched| watched.idle), response_head);
+    ) -> Result<(), Unanswered<B>> {
+        let (Some(sender), Some(request)) = (&mut self.sender, &mut trip.request) else {
+            return Err(Unanswered::Undriven);
+        };
+        let watch = || Watched { watch: Arc::clone(&self.watch), idle, response_head };
+        let watched = (!request.body().is_end_stream()).then(watch);
+        self.watch.sends(watched.as_ref().map(|_| idle), response_head);
         request.body_mut().goes_out(watched);
         if interim.is_some() {
             self.watch.interim().expect();
         }
-        let answer = sender.try_send_request(trip.request.take()?);
-        Some(self.wait(answer, interim).await)
-    }
-}
-
-/// What hyper makes of a request.
-type Answered<B> = Result<Response<Incoming>, TrySendError<Request<Upload<B>>>>;
-
-impl<B> Connection<B> {
-    /// Waits for what hyper makes of a request. A request that is handed over in the very moment in which the driver
-    /// ends can be left lying in the channel between them, and with it whoever waits for it: it comes back once the
-    /// channel's last sender is gone.
-    async fn wait<T>(
-        &mut self,
-        answer: impl Future<Output = T>,
-        interim: Option<&impl Fn(StatusCode, HeaderMap)>,
-    ) -> T {
-        let mut answer = std::pin::pin!(answer);
+        let Some(request) = trip.request.take() else { return Err(Unanswered::Undriven) };
+        let mut answer = std::pin::pin!(sender.try_send_request(request));
+        let mut take = |answer: Answered<B>| match answer {
+            Ok(response) => {
+                trip.response = Some(response.map(AnswerBody::new));
+                Ok(())
+            }
+            Err(failed) => Err(Unanswered::Failed(Box::new(failed))),
+        };
         let answered = std::future::poll_fn(|cx| {
             let answered = match answer.as_mut().poll(cx) {
-                Poll::Ready(answer) => Poll::Ready(Some(answer)),
+                Poll::Ready(answer) => Poll::Ready(Some(take(answer))),
                 Poll::Pending if self.watch.is_undriven(cx.waker()) => Poll::Ready(None),
                 Poll::Pending => Poll::Pending,
             };
@@ -217,19 +213,38 @@ impl<B> Connection<B> {
         })
         .await;
         match answered {
-            Some(answer) => answer,
+            Some(answered) => answered,
             None => {
+                // A request that is handed over in the very moment in which the driver ends can be left lying in the
+                // channel between them, and with it whoever waits for it: it comes back once the channel's last sender
+                // is gone.
                 self.sender = None;
-                answer.await
+                take(answer.await)
             }
         }
     }
 }
 
+/// What hyper makes of a request.
+type Answered<B> = Result<Response<Incoming>, TrySendError<Request<Upload<B>>>>;
+
+/// Why there is no answer.
+enum Unanswered<B> {
+    /// The request may be in it.
+    Failed(Box<TrySendError<Request<Upload<B>>>>),
+    /// There was nobody to give the request to.
+    Undriven,
+}
+
+#[cold]
+fn undriven() -> UpstreamError {
+    UpstreamError::Terminated("nothing drives the connection any more".to_owned())
+}
+
 /// What the fields of an answer say of its connection: whether no further request may follow (RFC 9112 §9.3; HTTP/1.0 can
 /// say otherwise, and is not asked); and whether its length could be read in two ways (RFC 9112 §6.3; R24). hyper takes
 /// the first reading, and looks at no length where no body comes.
-fn read(response: &Response<Incoming>) -> Result<bool, &'static str> {
+fn read<B>(response: &Response<AnswerBody<B>>) -> Result<bool, &'static str> {
     let (mut is_last, mut lengths, mut codings) = (response.version() == Version::HTTP_10, 0_u8, 0_u8);
     for (name, value) in response.headers() {
         if name == CONTENT_LENGTH {
