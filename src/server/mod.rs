@@ -19,6 +19,7 @@ use tokio::sync::Semaphore;
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
+use admit::Era;
 use bound::Accepted;
 pub use bound::{BindError, Bound, take_passed_sockets};
 use connection::Current;
@@ -42,6 +43,7 @@ pub struct Serving {
     connections: usize,
     /// The port it listens on; `None`: none, or not known.
     port: Option<u16>,
+    era: Era,
 }
 
 impl Serving {
@@ -68,6 +70,7 @@ impl Serving {
             permits,
             connections,
             port: None,
+            era: Era::begin(),
         }
     }
 
