@@ -119,7 +119,7 @@ pub(super) fn tunnel(
 fn edit(response: &mut Response<AnswerBody<RequestBody>>, exchange: &Exchange, via: &Via) {
     *response.version_mut() = Version::HTTP_11;
     let headers = response.headers_mut();
-    let found = headers::look(headers);
+    let found = headers::look_at_answer(headers);
     headers::strip(headers, found);
     if let Some(target) = exchange.target() {
         let edit = &target.settings.response_headers;
@@ -162,7 +162,7 @@ pub(super) fn pass_interim(interim: &Interim) -> impl Fn(StatusCode, HeaderMap) 
 }
 
 fn write_interim(status: StatusCode, mut fields: HeaderMap) -> Bytes {
-    let found = headers::look(&fields);
+    let found = headers::look_at_answer(&fields);
     headers::strip(&mut fields, found);
     // It has no body, whatever it says (RFC 9110 §8.6, RFC 9112 §6.3): nobody is to be led to wait for one.
     fields.remove(CONTENT_LENGTH);

@@ -32,31 +32,62 @@ const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection")
 static OTHER_HOP: [HeaderName; 5] =
     [KEEP_ALIVE, PROXY_CONNECTION, header::TRANSFER_ENCODING, header::PROXY_AUTHENTICATE, header::PROXY_AUTHORIZATION];
 
-/// Looks.
+/// Looks at a request's head.
 pub(super) fn look(headers: &HeaderMap) -> Found {
     let mut found = Found::default();
     for name in headers.keys() {
         let name = name.as_str().as_bytes();
-        // By length first: it tells nearly every name from the few that matter.
-        match (name.len(), name) {
-            (2, b"te") => found.te = true,
-            (3, b"via") => found.via = true,
-            (6, b"expect") => found.expect = true,
-            (7, b"upgrade") => found.upgrade = true,
-            (7, b"trailer") => found.trailer = true,
-            (10, b"connection") => found.connection = true,
-            (10, b"keep-alive") => found.other_hop = true,
-            (12, b"max-forwards") => found.max_forwards = true,
-            (12, b"x-request-id") => found.request_id = true,
-            (13, b"authorization") => found.authorization = true,
-            (16, b"proxy-connection") => found.other_hop = true,
-            (17, b"transfer-encoding") => found.other_hop = true,
-            (18, b"proxy-authenticate") => found.other_hop = true,
-            (19, b"proxy-authorization") => found.other_hop = true,
-            (_, other) => found.underscore |= other.contains(&b'_'),
+        if !found.note(name) {
+            found.underscore |= has_underscore(name);
         }
     }
     found
+}
+
+/// Looks at an answer's head: what only requests have is not told.
+pub(super) fn look_at_answer(headers: &HeaderMap) -> Found {
+    let mut found = Found::default();
+    for name in headers.keys() {
+        found.note(name.as_str().as_bytes());
+    }
+    found
+}
+
+impl Found {
+    /// Whether this name is one of those that matter. By length first: it tells nearly every name from these few.
+    fn note(&mut self, name: &[u8]) -> bool {
+        let found = match name.len() {
+            2 if name == b"te" => &mut self.te,
+            3 if name == b"via" => &mut self.via,
+            6 if name == b"expect" => &mut self.expect,
+            7 if name == b"upgrade" => &mut self.upgrade,
+            7 if name == b"trailer" => &mut self.trailer,
+            10 if name == b"connection" => &mut self.connection,
+            10 if name == b"keep-alive" => &mut self.other_hop,
+            12 if name == b"max-forwards" => &mut self.max_forwards,
+            12 if name == b"x-request-id" => &mut self.request_id,
+            13 if name == b"authorization" => &mut self.authorization,
+            16 if name == b"proxy-connection" => &mut self.other_hop,
+            17 if name == b"transfer-encoding" => &mut self.other_hop,
+            18 if name == b"proxy-authenticate" => &mut self.other_hop,
+            19 if name == b"proxy-authorization" => &mut self.other_hop,
+            _ => return false,
+        };
+        *found = true;
+        true
+    }
+}
+
+/// Eight bytes at a time.
+fn has_underscore(name: &[u8]) -> bool {
+    const ONES: u64 = u64::from_le_bytes([1; 8]);
+    const UNDERSCORES: u64 = u64::from_le_bytes([b'_'; 8]);
+    let (words, rest) = name.as_chunks::<8>();
+    let in_words = words.iter().any(|word| {
+        let differs = u64::from_le_bytes(*word) ^ UNDERSCORES;
+        differs.wrapping_sub(ONES) & !differs & (ONES << 7) != 0
+    });
+    in_words || rest.contains(&b'_')
 }
 
 /// What a head said to the next hop alone.

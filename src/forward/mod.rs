@@ -45,7 +45,6 @@ use crate::telemetry::Metrics;
 use crate::telemetry::TokenAction;
 use crate::token::AccessToken;
 use crate::token::TokenCache;
-use crate::upstream::AnswerBody;
 use crate::upstream::RoundTrip;
 use crate::upstream::UpstreamError;
 
@@ -123,10 +122,14 @@ impl Forwarder {
             Err(error) => return self.answer_error(&error, carried).into(),
         };
         let mut call = Call::new(head, body, found);
-        match self.forward(&mut call, target, downstream, &mut carried.exchange).await {
-            Ok(Outcome::Answer(response)) => answer::pass_on(response, carried, &self.via).into(),
-            Ok(Outcome::Tunnel(response, upgrade)) => answer::tunnel(response, *upgrade, carried, &self.via),
-            Err(error) => self.answer_error(&error, carried).into(),
+        let upgrade = match self.forward(&mut call, target, downstream, &mut carried.exchange).await {
+            Ok(upgrade) => upgrade,
+            Err(error) => return self.answer_error(&error, carried).into(),
+        };
+        match (call.trip.response.take(), upgrade) {
+            (Some(response), None) => answer::pass_on(response, carried, &self.via).into(),
+            (Some(response), Some(upgrade)) => answer::tunnel(response, *upgrade, carried, &self.via),
+            (None, _) => self.answer_error(&no_answer(), carried).into(),
         }
     }
 
@@ -162,13 +165,14 @@ impl Forwarder {
         Ok(Beginning::Target(target))
     }
 
+    /// Leaves the upstream's answer in `call`, and returns the downstream's half of an upgrade if both agreed to one.
     async fn forward(
         &self,
         call: &mut Call,
         target: &Target,
         downstream: &Downstream,
         exchange: &mut Exchange,
-    ) -> Result<Outcome, ForwardError> {
+    ) -> Result<Option<Box<OnUpgrade>>, ForwardError> {
         let token = match &target.tokens {
             Some(tokens) => Some(current(tokens, exchange).await?),
             None => None,
@@ -184,15 +188,15 @@ impl Forwarder {
         {
             Box::pin(attempts.renew_and_repeat(tokens, token)).await?;
         }
-        let response = trip.response.take().ok_or_else(no_answer)?;
-        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            let agreed = outgoing.wants_websocket() && headers::is_websocket(response.headers());
-            return match upgrade.take().filter(|_| agreed) {
-                Some(upgrade) => Ok(Outcome::Tunnel(response, Box::new(upgrade))),
-                None => Err(ForwardError::BadUpgrade("The upstream changed to a protocol that was not asked for.")),
-            };
+        let response = trip.response.as_ref().ok_or_else(no_answer)?;
+        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            return Ok(None);
         }
-        Ok(Outcome::Answer(response))
+        let agreed = outgoing.wants_websocket() && headers::is_websocket(response.headers());
+        match upgrade.take().filter(|_| agreed) {
+            Some(upgrade) => Ok(Some(Box::new(upgrade))),
+            None => Err(ForwardError::BadUpgrade("The upstream changed to a protocol that was not asked for.")),
+        }
     }
 
     fn find(&self, head: &Parts, uri: &Uri) -> Result<&Arc<Target>, ForwardError> {
@@ -242,14 +246,6 @@ enum Beginning<'a> {
 #[cold]
 fn no_answer() -> ForwardError {
     UpstreamError::Terminated("there is no answer".to_owned()).into()
-}
-
-/// What came of a request.
-enum Outcome {
-    /// The upstream's answer.
-    Answer(Response<AnswerBody<RequestBody>>),
-    /// The upstream agreed to change the protocol, and the downstream asked for it.
-    Tunnel(Response<AnswerBody<RequestBody>>, Box<OnUpgrade>),
 }
 
 /// What is not for any upstream: `OPTIONS *`, `Max-Forwards: 0`, TRACE, CONNECT (R18, R28, R38).

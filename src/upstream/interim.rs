@@ -159,7 +159,12 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Reader<S> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         this.writes();
-        Pin::new(&mut this.io).poll_write_vectored(cx, bufs)
+        let io = Pin::new(&mut this.io);
+        match bufs {
+            // A head alone: the system takes one piece for less than a list of one.
+            [one] => io.poll_write(cx, one),
+            _ => io.poll_write_vectored(cx, bufs),
+        }
     }
 
     fn is_write_vectored(&self) -> bool {
