@@ -37,6 +37,8 @@ pub(super) struct Spool<S> {
 
 struct Shared<S> {
     shards: Box<[Shard<S>]>,
+    /// How many bytes a shard takes.
+    room: usize,
     /// There is something to write. Set by appenders after their push, cleared by the writer before it looks.
     pending: AtomicBool,
     /// Some shard is filling up: write now.
@@ -66,6 +68,7 @@ impl<S: Default + Send + 'static> Spool<S> {
         let shard = || Shard(Mutex::new(Lines { bytes: Vec::new(), state: S::default() }));
         let shared = Arc::new(Shared {
             shards: (0..count).map(|_| shard()).collect(),
+            room: MAX_BYTES / count,
             pending: AtomicBool::new(false),
             hurry: AtomicBool::new(false),
             reopen: AtomicBool::new(false),
@@ -87,7 +90,7 @@ impl<S: Default + Send + 'static> Spool<S> {
         let shared = &*self.shared;
         let Some(shard) = shared.shards.get(slot() & (shared.shards.len() - 1)) else { return };
         let mut lines = lock(&shard.0);
-        if lines.bytes.len() >= MAX_BYTES / shared.shards.len() {
+        if lines.bytes.len() >= shared.room {
             return shared.settings.dropped.add(1);
         }
         let Lines { bytes, state } = &mut *lines;
