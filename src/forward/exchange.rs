@@ -11,7 +11,6 @@ use hyper::body::Incoming;
 
 use super::target::Target;
 use crate::telemetry::AccessLog;
-use crate::telemetry::Held;
 use crate::telemetry::Record;
 use crate::telemetry::RetryOutcome;
 use crate::telemetry::TokenAction;
@@ -29,7 +28,6 @@ pub(super) struct Exchange {
     request_id: Option<HeaderValue>,
     _peer: Option<IpAddr>,
     route: Option<Arc<Target>>,
-    _in_flight: Option<Held>,
     received: Option<Arc<AtomicU64>>,
     received_in_tunnel: u64,
     sent: u64,
@@ -64,7 +62,6 @@ impl Exchange {
             request_id: headers.get(&REQUEST_ID).filter(|id| id.len() <= MAX_REQUEST_ID).cloned(),
             _peer: peer,
             route: None,
-            _in_flight: None,
             received: None,
             received_in_tunnel: 0,
             sent: 0,
@@ -90,7 +87,7 @@ impl Exchange {
     }
 
     pub(super) fn route(&mut self, target: &Arc<Target>) {
-        self._in_flight = Some(target.metrics.route.begin());
+        target.metrics.route.begin();
         self.route = Some(Arc::clone(target));
     }
 

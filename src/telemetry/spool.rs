@@ -7,8 +7,7 @@
 
 mod sink;
 
-use std::cell::Cell;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
@@ -16,6 +15,7 @@ use std::time::{Duration, Instant};
 pub(super) use sink::Sink;
 
 use super::metrics::Counter;
+use super::slot::slot;
 
 /// How a spool behaves.
 pub(super) struct Settings {
@@ -182,20 +182,6 @@ impl<S> Shared<S> {
             || self.reopen.load(Ordering::Acquire)
             || self.asked.load(Ordering::Acquire) != *lock(&self.done)
     }
-}
-
-/// This thread's number, given out in turn: with no more workers than shards, none share one.
-fn slot() -> usize {
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    thread_local! {
-        static SLOT: Cell<usize> = const { Cell::new(usize::MAX) };
-    }
-    SLOT.with(|slot| {
-        if slot.get() == usize::MAX {
-            slot.set(NEXT.fetch_add(1, Ordering::Relaxed));
-        }
-        slot.get()
-    })
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
