@@ -10,7 +10,6 @@ use http::{HeaderName, HeaderValue, Method, Uri};
 use super::headers::Found;
 use super::target::Target;
 use crate::telemetry::AccessLog;
-use crate::telemetry::Held;
 use crate::telemetry::Record;
 use crate::telemetry::RetryOutcome;
 use crate::telemetry::TokenAction;
@@ -27,7 +26,6 @@ pub(super) struct Exchange {
     uri: Uri,
     request_id: Option<HeaderValue>,
     route: Option<Arc<Target>>,
-    _in_flight: Option<Held>,
     received: Option<Arc<AtomicU64>>,
     received_in_tunnel: u64,
     sent: u64,
@@ -59,7 +57,6 @@ impl Exchange {
             uri,
             request_id: request_id.filter(|id| id.len() <= MAX_REQUEST_ID).cloned(),
             route: None,
-            _in_flight: None,
             received: None,
             received_in_tunnel: 0,
             sent: 0,
@@ -90,7 +87,7 @@ impl Exchange {
     }
 
     pub(super) fn route(&mut self, target: &Arc<Target>) {
-        self._in_flight = Some(target.metrics.route.begin());
+        target.metrics.route.begin();
         self.route = Some(Arc::clone(target));
     }
 
@@ -197,6 +194,7 @@ impl Drop for Exchange {
             bytes_sent: self.sent,
             bytes_received: received,
             duration,
+            ended: self.began.wall + duration,
             attempts: self.attempts,
             token: self.token,
             request_id: self.request_id.as_ref().and_then(|id| id.to_str().ok()),
