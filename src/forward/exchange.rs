@@ -194,7 +194,7 @@ impl Drop for Exchange {
             bytes_sent: self.sent,
             bytes_received: received,
             duration,
-            ended: self.began.wall + duration,
+            ended: self.began.wall_after(duration),
             attempts: self.attempts,
             token: self.token,
             request_id: self.request_id.as_ref().and_then(|id| id.to_str().ok()),
