@@ -1,23 +1,19 @@
 //! One connection from a downstream: the strict reader, hyper behind it, and an ending when it is told to end.
 
-use std::convert::Infallible;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use arc_swap::ArcSwap;
-use hyper::body::Incoming;
 use hyper::server::conn::http1::{Builder, UpgradeableConnection};
-use hyper::service::{Service, service_fn};
-use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
 use super::Serving;
 use super::registry::{Command, Life, Registry};
-use super::service::{Requests, WatchedBody};
+use super::service::{Answering, Requests};
 use super::socket::Broken;
 use super::strict::{Guard, Handle};
 use crate::forward::Tunnel;
@@ -38,18 +34,12 @@ pub(super) async fn serve<S>(
     let serving = current.load_full();
     let handle = Arc::new(Handle::new(Instant::now()));
     let entry = registry.enter(Arc::clone(&handle), serving.timeouts);
-    let guard = Guard::new(stream, serving.limits, Arc::clone(&handle));
-    let mut builder = Builder::new();
-    // Heads are timed by the sweep; a date is the upstream's to give (R30).
-    builder.auto_date_header(false).header_read_timeout(None);
-    serving.limits.configure(&mut builder);
+    let guard = Box::new(Guard::new(stream, serving.limits, Arc::clone(&handle)));
     drop(serving);
     let requests = Requests::new(current, peer, handle);
-    let served = Arc::clone(&requests);
-    let service = service_fn(move |request| Arc::clone(&served).serve(request));
-    let connection = builder.serve_connection(TokioIo::new(guard), service).with_upgrades();
-    let life = Arc::clone(&entry.life);
-    if let Err(error) = (Driven { connection, life, broken, finishing: false }).await {
+    let stage = Stage::Served(read_by_hyper(guard, &requests));
+    let driven = Driven { stage, requests: &requests, life: &entry.life, broken, finishing: false };
+    if let Err(error) = driven.await {
         tracing::debug!(%error, "a downstream connection ended");
     }
     if let Some(tunnel) = requests.tunnel() {
@@ -77,45 +67,103 @@ impl Future for Tunnelled<'_> {
 }
 
 /// A connection that does as it is told from outside.
-struct Driven<I, S>
-where
-    S: Service<Request<Incoming>, Response = Response<WatchedBody>, Error = Infallible>,
-{
-    connection: UpgradeableConnection<I, S>,
-    life: Arc<Life>,
+struct Driven<'a, S: AsyncRead + AsyncWrite + Send + Unpin + 'static> {
+    stage: Stage<S>,
+    requests: &'a Arc<Requests>,
+    life: &'a Life,
     broken: Broken,
+    /// Whether hyper was told.
     finishing: bool,
 }
 
-impl<I, S> Future for Driven<I, S>
+/// Boxed both: a connection that waits holds no more than it needs for that.
+enum Stage<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> {
+    /// Read by hyper.
+    Served(Box<ServedByHyper<S>>),
+    /// Read by nobody: it has been idle for a while.
+    Parked(Box<Guard<S>>),
+    Ended,
+}
+
+type ServedByHyper<S> = UpgradeableConnection<TokioIo<Box<Guard<S>>>, Answering>;
+
+fn read_by_hyper<S>(guard: Box<Guard<S>>, requests: &Arc<Requests>) -> Box<ServedByHyper<S>>
 where
-    I: hyper::rt::Read + hyper::rt::Write + Send + Unpin + 'static,
-    S: Service<Request<Incoming>, Response = Response<WatchedBody>, Error = Infallible>,
-    UpgradeableConnection<I, S>: Unpin,
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
+    let mut builder = Builder::new();
+    // Heads are timed by the sweep; a date is the upstream's to give (R30).
+    builder.auto_date_header(false).header_read_timeout(None);
+    guard.limits().configure(&mut builder);
+    let service = Answering(Arc::clone(requests));
+    Box::new(builder.serve_connection(TokioIo::new(guard), service).with_upgrades())
+}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Future for Driven<'_, S> {
     type Output = hyper::Result<()>;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<hyper::Result<()>> {
-        match self.life.command(cx.waker()) {
-            Command::Serve => {}
-            Command::Finish if self.finishing => {}
-            Command::Finish => {
-                self.finishing = true;
-                Pin::new(&mut self.connection).graceful_shutdown();
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<hyper::Result<()>> {
+        let this = self.get_mut();
+        let command = this.life.command(cx.waker());
+        // Dropping the connection is what closes it.
+        if command == Command::Cut {
+            if this.life.is_answering() {
+                this.broken.set();
             }
-            // Dropping the connection is what closes it.
-            Command::Cut => {
-                if self.life.is_answering() {
-                    self.broken.set();
+            return Poll::Ready(Ok(()));
+        }
+        loop {
+            match &mut this.stage {
+                Stage::Served(connection) => {
+                    if command == Command::Finish && !this.finishing {
+                        this.finishing = true;
+                        Pin::new(&mut **connection).graceful_shutdown();
+                    }
+                    let ended = ready!(Pin::new(&mut **connection).poll(cx));
+                    if !this.life.is_parked() {
+                        return Poll::Ready(this.end(ended));
+                    }
+                    this.park();
                 }
-                return Poll::Ready(Ok(()));
+                Stage::Parked(guard) => {
+                    if command == Command::Serve {
+                        ready!(guard.poll_parked(cx));
+                    }
+                    this.wake();
+                }
+                Stage::Ended => return Poll::Ready(Ok(())),
             }
         }
-        let ended = ready!(Pin::new(&mut self.connection).poll(cx));
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Driven<'_, S> {
+    /// hyper has let go of the connection, for no other reason than that it was shown an end.
+    fn park(&mut self) {
+        if let Stage::Served(connection) = std::mem::replace(&mut self.stage, Stage::Ended)
+            && let Some(parts) = connection.into_parts()
+        {
+            let mut guard = parts.io.into_inner();
+            guard.limit(self.requests.limits());
+            self.stage = Stage::Parked(guard);
+            tracing::debug!("a downstream connection is parked");
+        }
+    }
+
+    /// There is something to read, or the connection is to end; both are hyper's.
+    fn wake(&mut self) {
+        if let Stage::Parked(mut guard) = std::mem::replace(&mut self.stage, Stage::Ended) {
+            guard.wake();
+            self.stage = Stage::Served(read_by_hyper(guard, self.requests));
+            self.finishing = false;
+        }
+    }
+
+    fn end(&self, ended: hyper::Result<()>) -> hyper::Result<()> {
         // An error of our own side is an answer's body that broke off.
         if ended.as_ref().is_err_and(hyper::Error::is_user) {
             self.broken.set();
         }
-        Poll::Ready(ended)
+        ended
     }
 }
