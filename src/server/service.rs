@@ -10,7 +10,6 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::{Request, Response, StatusCode, Version};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
-use hyper::service::Service;
 
 use super::Serving;
 use super::admit::admit;
@@ -21,56 +20,6 @@ use crate::forward::Downstream;
 use crate::forward::ForwardError;
 use crate::forward::ResponseBody;
 use crate::forward::Tunnel;
-
-/// Answers the requests of one connection.
-pub(super) struct Answering(pub(super) Arc<Requests>);
-
-impl Service<Request<Incoming>> for Answering {
-    type Response = Response<WatchedBody>;
-    type Error = Infallible;
-    /// Boxed: hyper would copy it to where it keeps it, and keep that place for as long as the connection lives.
-    type Future = Pin<Box<dyn Future<Output = Result<Response<WatchedBody>, Infallible>> + Send>>;
-
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let requests = Arc::clone(&self.0);
-        // The place first: then the future is made where it stays, and not copied there.
-        let place = Box::new_uninit();
-        let answer = Box::write(place, answer(requests, request));
-        Box::into_pin(answer)
-    }
-}
-
-/// Not an `async fn`: that would copy what it is given to another place within itself.
-fn answer(
-    requests: Arc<Requests>,
-    request: Request<Incoming>,
-) -> impl Future<Output = Result<Response<WatchedBody>, Infallible>> {
-    let (head, body) = request.into_parts();
-    let mut watched = WatchedBody { body: None, requests };
-    async move {
-        let requests = &*watched.requests;
-        let ordinal = requests.handle.request_started();
-        // hyper puts its half of an upgrade there, and nothing else.
-        let asks_upgrade = !head.extensions.is_empty();
-        let serving = requests.current.load_full();
-        let downstream = requests.downstream(head.version);
-        let reply = match requests.may_be_forwarded(&serving, ordinal, &head, downstream) {
-            Ok(()) => serving.forwarder.handle(Request::from_parts(head, body), downstream).await,
-            Err(response) => (*response).into(),
-        };
-        requests.handle.response_started();
-        if asks_upgrade {
-            requests.decide(ordinal, reply.response.status());
-        }
-        if reply.tunnel.is_some() {
-            *requests.tunnel_slot() = reply.tunnel;
-        }
-        Ok(reply.response.map(|body| {
-            watched.body = Some(body);
-            watched
-        }))
-    }
-}
 
 /// What the requests of one connection share.
 pub(super) struct Requests {
@@ -102,6 +51,38 @@ impl Requests {
     /// How much of a head is to be read.
     pub(super) fn limits(&self) -> Limits {
         self.current.load().limits
+    }
+
+    /// Answers one of them. Not an `async fn`: that would copy what it is given to another place within itself.
+    pub(super) fn answer(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = Result<Response<WatchedBody>, Infallible>> {
+        let (head, body) = request.into_parts();
+        let mut watched = WatchedBody { body: None, requests: self };
+        async move {
+            let requests = &*watched.requests;
+            let ordinal = requests.handle.request_started();
+            // hyper puts its half of an upgrade there, and nothing else.
+            let asks_upgrade = !head.extensions.is_empty();
+            let serving = requests.current.load_full();
+            let downstream = requests.downstream(head.version);
+            let reply = match requests.may_be_forwarded(&serving, ordinal, &head, downstream) {
+                Ok(()) => serving.forwarder.handle(Request::from_parts(head, body), downstream).await,
+                Err(response) => (*response).into(),
+            };
+            requests.handle.response_started();
+            if asks_upgrade {
+                requests.decide(ordinal, reply.response.status());
+            }
+            if reply.tunnel.is_some() {
+                *requests.tunnel_slot() = reply.tunnel;
+            }
+            Ok(reply.response.map(|body| {
+                watched.body = Some(body);
+                watched
+            }))
+        }
     }
 
     /// The tunnel that the last request has become.

@@ -72,7 +72,7 @@ async fn a_parked_connection_answers_as_any_other() {
     let cookies = "c".repeat(20_000);
     let chunked = "POST / HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
     let cases = [
-        (format!("POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 5\r\n\r\nhello"), "hello"),
+        ("POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 5\r\n\r\nhello".to_owned(), "hello"),
         (format!("POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: {length}\r\n\r\n{long}"), &long),
         (format!("GET / HTTP/1.1\r\nhost: localhost\r\ncookie: {cookies}\r\n\r\n"), ""),
         (chunked.to_owned(), "hello"),
