@@ -134,9 +134,9 @@ impl Forwarder {
     }
 
     /// Answers a request that may not be forwarded. What could be read in two ways is said before anything else is.
-    pub fn refuse(&self, mut head: Parts, error: &ForwardError) -> Response<ResponseBody> {
+    pub fn refuse(&self, head: &mut Parts, error: &ForwardError) -> Response<ResponseBody> {
         let found = headers::look(&head.headers);
-        let exchange = Exchange::begin(&mut head, found, &self.log);
+        let exchange = Exchange::begin(head, found, &self.log);
         let ambiguous = check_path(exchange.uri()).err();
         self.answer_error(ambiguous.as_ref().unwrap_or(error), Carried::new(exchange))
     }

@@ -63,6 +63,8 @@ pub struct ListenerTimeouts {
     pub tls_handshake: Duration,
     /// How long a downstream may leave an answer unread, between two pieces, by default 60 s.
     pub send: Duration,
+    /// How long a connection has been idle when its buffers are given back; nobody sees it, so it is not in the file.
+    pub park: Duration,
 }
 
 impl Default for ListenerTimeouts {
@@ -72,9 +74,14 @@ impl Default for ListenerTimeouts {
             idle: Duration::from_secs(75),
             tls_handshake: Duration::from_secs(10),
             send: Duration::from_secs(60),
+            park: PARK,
         }
     }
 }
+
+/// Long enough that no client pays for it that has a request now and then: to park and to come back costs a tenth of a
+/// request. Short enough that a crowd of clients that come and wait is never there with all its buffers.
+const PARK: Duration = Duration::from_millis(400);
 
 /// `limits.*` of a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -25,6 +25,7 @@ mod interim;
 mod life;
 mod listeners;
 mod observability;
+mod parking;
 mod pool;
 mod reference;
 mod refusal;

@@ -16,6 +16,7 @@ use linger::Linger;
 
 mod interim;
 mod linger;
+mod parking;
 
 /// A connection of which only well-formed HTTP/1 requests are read.
 ///
@@ -46,6 +47,8 @@ enum Mode {
     /// A body was.
     Broken(Violation),
     Tunnel,
+    /// The reader was shown an end, and is to be another one when there is something to read.
+    Parked,
 }
 
 impl<S> Guard<S> {
@@ -139,15 +142,20 @@ impl<S> Guard<S> {
             self.ready = kept;
         } else {
             self.messages.go_straight_on();
-            let in_place = self.examine(&kept);
-            if in_place > 0 {
-                let mut ready = kept;
-                ready.truncate(in_place);
-                ready.append(&mut self.ready);
-                self.ready = ready;
-            }
+            self.examine_apart(kept);
         }
         true
+    }
+
+    /// Looks at bytes that did not come to where they are wanted.
+    fn examine_apart(&mut self, bytes: Vec<u8>) {
+        let in_place = self.examine(&bytes);
+        if in_place > 0 {
+            let mut ready = bytes;
+            ready.truncate(in_place);
+            ready.append(&mut self.ready);
+            self.ready = ready;
+        }
     }
 
     /// Moves what may be seen to where it is wanted. Whether there was anything.
@@ -184,7 +192,11 @@ impl<S: AsyncRead + Unpin> Guard<S> {
             }
         }
         let before = buf.filled().len();
-        ready!(Pin::new(&mut self.io).poll_read(cx, buf))?;
+        let read = Pin::new(&mut self.io).poll_read(cx, buf);
+        if read.is_pending() && self.parks() {
+            return Poll::Ready(Ok(Seen::End));
+        }
+        ready!(read)?;
         let fresh = buf.filled().get(before..).unwrap_or_default();
         if fresh.is_empty() {
             return Poll::Ready(Ok(Seen::End));
@@ -241,6 +253,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guard<S> {
                     return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, violation)));
                 }
                 Mode::Tunnel => return Pin::new(&mut this.io).poll_read(cx, buf),
+                Mode::Parked => return Poll::Ready(Ok(())),
             }
         }
     }
@@ -280,6 +293,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guard<S> {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if matches!(this.mode, Mode::Parked) {
+            return Poll::Ready(Ok(()));
+        }
         ready!(Pin::new(&mut this.io).poll_shutdown(cx))?;
         if this.linger.is_called_for || this.messages.is_in_body() {
             ready!(this.linger.poll(&mut this.io, cx));

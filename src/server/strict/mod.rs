@@ -15,6 +15,7 @@ mod head;
 mod host;
 mod known;
 mod messages;
+mod parking;
 mod span;
 mod target;
 mod violation;
@@ -29,6 +30,7 @@ use super::settings::ListenerLimits;
 pub use guard::Guard;
 pub use handle::{Handle, Waiting};
 pub use head::{Body, Framing, check};
+pub use parking::Parking;
 pub use violation::Violation;
 
 /// How much of a head is read.
