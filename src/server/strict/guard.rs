@@ -14,6 +14,7 @@ use super::{Handle, Limits, Violation};
 use interim::Interim;
 use linger::Linger;
 
+mod ahead;
 mod interim;
 mod linger;
 mod parking;
@@ -142,17 +143,17 @@ impl<S> Guard<S> {
             self.ready = kept;
         } else {
             self.messages.go_straight_on();
-            self.examine_apart(kept);
+            self.examine_apart(&kept);
         }
         true
     }
 
-    /// Looks at bytes that did not come to where they are wanted.
-    fn examine_apart(&mut self, bytes: Vec<u8>) {
-        let in_place = self.examine(&bytes);
+    /// Looks at bytes that did not come to where they are wanted: what may be seen of them goes behind what waits.
+    fn examine_apart(&mut self, bytes: &[u8]) {
+        let in_place = self.examine(bytes);
         if in_place > 0 {
-            let mut ready = bytes;
-            ready.truncate(in_place);
+            // Nothing waited: `ready` has what came behind these.
+            let mut ready = bytes.get(..in_place).unwrap_or_default().to_vec();
             ready.append(&mut self.ready);
             self.ready = ready;
         }
@@ -204,6 +205,15 @@ impl<S: AsyncRead + Unpin> Guard<S> {
         let in_place = self.examine(fresh);
         buf.set_filled(before + in_place);
         Poll::Ready(Ok(if in_place > 0 { Seen::Bytes } else { Seen::Nothing }))
+    }
+
+    fn wrote(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        self.handle.wrote(&written);
+        if written.is_pending() {
+            // There will be no flush this time.
+            self.look_ahead(cx)?;
+        }
+        written
     }
 
     /// Reads and throws away, so that the downstream can finish sending and then read our answer.
@@ -264,8 +274,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guard<S> {
         let this = self.get_mut();
         ready!(this.interim.poll_before_write(&mut this.io, &this.handle, cx))?;
         let written = Pin::new(&mut this.io).poll_write(cx, buf);
-        this.handle.wrote(&written);
-        written
+        this.wrote(cx, written)
     }
 
     fn poll_write_vectored(
@@ -276,8 +285,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guard<S> {
         let this = self.get_mut();
         ready!(this.interim.poll_before_write(&mut this.io, &this.handle, cx))?;
         let written = Pin::new(&mut this.io).poll_write_vectored(cx, bufs);
-        this.handle.wrote(&written);
-        written
+        this.wrote(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -288,6 +296,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guard<S> {
         let this = self.get_mut();
         let flushed = this.interim.poll_flush(&mut this.io, &this.handle, cx);
         this.handle.wrote(&flushed);
+        this.look_ahead(cx)?;
         flushed
     }
 
