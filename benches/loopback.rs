@@ -20,6 +20,10 @@ use std::time::Duration;
 use child::{Child, Cpu};
 use load::Load;
 
+/// As in `bearer-proxy` itself.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Kept-alive connections.
 const CONNECTIONS: usize = 64;
 

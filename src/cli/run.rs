@@ -3,6 +3,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -70,6 +71,8 @@ async fn serve(common: &Common, config: Config, diagnostics: &Diagnostics) -> u8
         }
     };
     drop(config);
+    // Ends with the runtime.
+    tokio::spawn(return_memory());
     while signals.next().await == Asked::Reload {
         tokio::select! {
             () = reload(common, &proxy, diagnostics) => {}
@@ -83,6 +86,16 @@ async fn serve(common: &Common, config: Config, diagnostics: &Diagnostics) -> u8
         () = signals.stop() => tracing::warn!("stopped at once"),
     }
     SUCCESS
+}
+
+/// The allocator gives back to the system what has been free for a second, but looks for it only when it gets or lets go
+/// of a large block. A process at rest does neither, and would keep all that its busiest minute has left.
+async fn return_memory() {
+    loop {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        // Larger than what it keeps for the next; never written to, so that it is an address and no memory.
+        drop(std::hint::black_box(Vec::<u8>::with_capacity(1024 * 1024)));
+    }
 }
 
 /// Reads the file again. A file that is wrong, or cannot be run, changes nothing.
