@@ -38,3 +38,4 @@ mod targets;
 mod tls;
 mod tokens;
 mod websocket;
+mod workers;
