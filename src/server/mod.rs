@@ -20,6 +20,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 
+use admit::Era;
 pub use bound::{BindError, Bound, take_passed_sockets};
 use connection::Current;
 use registry::{Command, Registry};
@@ -46,6 +47,7 @@ pub struct Serving {
     connections: usize,
     /// The port it listens on; `None`: none, or not known.
     port: Option<u16>,
+    era: Era,
 }
 
 impl Serving {
@@ -73,6 +75,7 @@ impl Serving {
             permits,
             connections,
             port: None,
+            era: Era::begin(),
         }
     }
 

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode, Version};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 
-use super::admit::admit;
+use super::admit::Admission;
 use super::connection::Current;
 use super::strict::Handle;
 use crate::access::Peer;
@@ -23,7 +23,7 @@ use crate::forward::Tunnel;
 /// What the requests of one connection share.
 pub(super) struct Requests {
     current: Current,
-    peer: Peer,
+    admission: Admission,
     downstream: Downstream,
     /// The same, for a downstream that does not know interim answers.
     downstream_1_0: Downstream,
@@ -39,7 +39,7 @@ impl Requests {
         let downstream_1_0 = Downstream { peer, interim: None };
         Arc::new(Self {
             current,
-            peer: peer.map_or(Peer::Unix, Peer::from),
+            admission: Admission::of(peer.map_or(Peer::Unix, Peer::from)),
             downstream,
             downstream_1_0,
             handle,
@@ -86,12 +86,12 @@ impl Requests {
         };
         if let Some(violation) = self.handle.refused(ordinal) {
             let error = ForwardError::BadRequest { status: violation.status, detail: violation.detail };
-            return serving.forwarder.refuse_unread(downstream, &error).into();
+            return serving.forwarder.refuse_unread(&error).into();
         }
         let (head, body) = request.into_parts();
-        match admit(&serving, self.peer, &head) {
-            Ok(()) => serving.forwarder.handle(Request::from_parts(head, body), downstream).await,
-            Err(error) => serving.forwarder.refuse(&head, downstream, &error).into(),
+        match self.admission.admit(&serving, &head) {
+            Ok(()) => serving.forwarder.handle(head, body, downstream).await,
+            Err(error) => serving.forwarder.refuse(head, &error).into(),
         }
     }
 }

@@ -11,7 +11,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use hyper::body::Body;
 use hyper::client::conn::http1::Builder;
-use hyper_util::rt::TokioIo;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use super::connection::{self, Connection, Halves};
@@ -94,6 +93,17 @@ impl<B> Pool<B> {
         let pool = Arc::new(self);
         pool.shared.pools().push(Arc::downgrade(&pool));
         pool
+    }
+
+    /// The same as [`take`](Self::take) where nothing is to be waited for, which is nearly always.
+    pub(super) fn take_now(&self, reuse: Reuse) -> Option<Connection<B>> {
+        match reuse {
+            Reuse::Allowed => {}
+            Reuse::Cautious if self.haste.caution(clock::now()) == Caution::None => {}
+            Reuse::Cautious | Reuse::Forbidden => return None,
+        }
+        let connection = self.lock().pop_if(|connection| connection.is_ready())?;
+        connection.watch().wake(clock::millis(WAKE)).then_some(connection)
     }
 
     /// An idle connection that is still good, the one used last: the least likely to have been closed by the server.
@@ -216,7 +226,7 @@ where
     {
         let permit =
             Arc::clone(&self.shared.permits).try_acquire_owned().map_err(|_| UpstreamError::TooManyConnections)?;
-        let halves = connection::handshake(&self.builder, TokioIo::new(stream)).await.map_err(handshake_failed)?;
+        let halves = connection::handshake(&self.builder, stream).await.map_err(handshake_failed)?;
         let connection = self.spawn(halves, permit);
         self.put(connection);
         Ok(())
@@ -233,10 +243,10 @@ where
 const WAKE: Duration = Duration::from_secs(1);
 
 /// The head of an answer may have this many fields; the same as hyper's array on the stack.
-const MAX_HEADERS: usize = 100;
+pub(super) const MAX_HEADERS: usize = 100;
 
 /// … and this many bytes.
-const MAX_HEAD: usize = 64 * 1024;
+pub(super) const MAX_HEAD: usize = 64 * 1024;
 
 fn builder() -> Builder {
     let mut builder = Builder::new();

@@ -21,6 +21,7 @@ mod forward_mode;
 mod forwarding;
 mod four_systems;
 mod hops;
+mod interim;
 mod life;
 mod listeners;
 mod observability;
