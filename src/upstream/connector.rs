@@ -16,6 +16,7 @@ use super::{Environment, UpstreamError};
 use crate::tls::TlsError;
 
 /// Knows one scheme, host and port.
+#[derive(Clone)]
 pub(super) struct Connector {
     tcp: HttpConnector,
     target: Uri,

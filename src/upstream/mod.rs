@@ -94,6 +94,18 @@ where
         })
     }
 
+    /// The same once more, for another worker: with idle connections of its own, and one limit for both.
+    #[must_use]
+    pub fn beside(&self) -> Self {
+        Self {
+            host: self.host.clone(),
+            path: self.path.clone(),
+            connector: self.connector.clone(),
+            pool: self.pool.beside(),
+            timeouts: self.timeouts,
+        }
+    }
+
     /// The `Host` field this upstream expects.
     #[must_use]
     pub fn host(&self) -> &HeaderValue {
@@ -112,7 +124,7 @@ where
         self.timeouts.idle_body
     }
 
-    /// Connections that are open now.
+    /// Connections that are open now, for all workers.
     #[must_use]
     pub fn connections(&self) -> usize {
         self.pool.open()

@@ -40,3 +40,4 @@ mod targets;
 mod tls;
 mod tokens;
 mod websocket;
+mod workers;
