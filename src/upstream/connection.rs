@@ -273,8 +273,11 @@ fn is_close(option: &[u8]) -> bool {
 
 /// `1*DIGIT` that fits.
 fn is_length(value: &[u8]) -> bool {
-    let digits = std::str::from_utf8(value).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
-    digits.is_some_and(|digits| digits.parse::<u64>().is_ok())
+    let number = value.iter().try_fold(0_u64, |number, digit| match digit {
+        b'0'..=b'9' => number.checked_mul(10)?.checked_add(u64::from(digit - b'0')),
+        _ => None,
+    });
+    !value.is_empty() && number.is_some()
 }
 
 fn classify(error: &hyper::Error) -> UpstreamError {
