@@ -46,7 +46,7 @@ pub(super) async fn serve<S>(
     drop(serving);
     let requests = Requests::new(current, peer, handle);
     let served = Arc::clone(&requests);
-    let service = service_fn(move |request| Arc::clone(&served).serve(request));
+    let service = service_fn(move |request| Arc::clone(&served).answer(request));
     let connection = builder.serve_connection(TokioIo::new(guard), service).with_upgrades();
     let life = Arc::clone(&entry.life);
     if let Err(error) = (Driven { connection, life, broken, finishing: false }).await {

@@ -3,20 +3,21 @@
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use http::request::Parts;
 use http::{Request, Response, StatusCode, Version};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 
+use super::Serving;
 use super::admit::admit;
 use super::connection::Current;
 use super::strict::Handle;
 use crate::access::Peer;
 use crate::forward::Downstream;
 use crate::forward::ForwardError;
-use crate::forward::Reply;
 use crate::forward::ResponseBody;
 use crate::forward::Tunnel;
 
@@ -47,51 +48,74 @@ impl Requests {
         })
     }
 
-    /// Answers one of them.
-    pub(super) async fn serve(
+    /// Answers one of them. Not an `async fn`: that would copy what it is given to another place within itself.
+    pub(super) fn answer(
         self: Arc<Self>,
         request: Request<Incoming>,
-    ) -> Result<Response<WatchedBody>, Infallible> {
-        let ordinal = self.handle.request_started();
-        let mut watched = WatchedBody { body: None, handle: Arc::clone(&self.handle) };
-        // hyper puts its half of an upgrade there, and nothing else.
-        let asks_upgrade = !request.extensions().is_empty();
-        let Reply { response, tunnel } = self.answer(request, ordinal).await;
-        self.handle.response_started();
-        if tunnel.is_some() {
-            *self.tunnel.lock().unwrap_or_else(PoisonError::into_inner) = tunnel;
-        }
-        if asks_upgrade {
-            match response.status() {
-                StatusCode::SWITCHING_PROTOCOLS => self.handle.tunnel(ordinal),
-                _ => self.handle.no_tunnel(ordinal),
+    ) -> impl Future<Output = Result<Response<WatchedBody>, Infallible>> {
+        let (head, body) = request.into_parts();
+        let mut watched = WatchedBody { body: None, requests: self };
+        async move {
+            let requests = &*watched.requests;
+            let ordinal = requests.handle.request_started();
+            // hyper puts its half of an upgrade there, and nothing else.
+            let asks_upgrade = !head.extensions.is_empty();
+            let serving = requests.current.load_full();
+            let downstream = requests.downstream(head.version);
+            let reply = match requests.may_be_forwarded(&serving, ordinal, &head, downstream) {
+                Ok(()) => serving.forwarder.handle(Request::from_parts(head, body), downstream).await,
+                Err(response) => (*response).into(),
+            };
+            requests.handle.response_started();
+            if reply.tunnel.is_some() {
+                *requests.tunnel_slot() = reply.tunnel;
             }
+            if asks_upgrade {
+                requests.decide(ordinal, reply.response.status());
+            }
+            Ok(reply.response.map(|body| {
+                watched.body = Some(body);
+                watched
+            }))
         }
-        Ok(response.map(|body| {
-            watched.body = Some(body);
-            watched
-        }))
     }
 
     /// The tunnel that the last request has become.
     pub(super) fn tunnel(&self) -> Option<Tunnel> {
-        self.tunnel.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.tunnel_slot().take()
     }
 
-    async fn answer(&self, request: Request<Incoming>, ordinal: u64) -> Reply {
-        let serving = self.current.load_full();
-        let downstream = match request.version() {
+    fn tunnel_slot(&self) -> MutexGuard<'_, Option<Tunnel>> {
+        self.tunnel.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn downstream(&self, version: Version) -> &Downstream {
+        match version {
             Version::HTTP_10 => &self.downstream_1_0,
             _ => &self.downstream,
-        };
+        }
+    }
+
+    /// Whether this request may be, or our answer to it.
+    fn may_be_forwarded(
+        &self,
+        serving: &Serving,
+        ordinal: u64,
+        head: &Parts,
+        downstream: &Downstream,
+    ) -> Result<(), Box<Response<ResponseBody>>> {
         if let Some(violation) = self.handle.refused(ordinal) {
             let error = ForwardError::BadRequest { status: violation.status, detail: violation.detail };
-            return serving.forwarder.refuse_unread(downstream, &error).into();
+            return Err(Box::new(serving.forwarder.refuse_unread(downstream, &error)));
         }
-        let (head, body) = request.into_parts();
-        match admit(&serving, self.peer, &head) {
-            Ok(()) => serving.forwarder.handle(Request::from_parts(head, body), downstream).await,
-            Err(error) => serving.forwarder.refuse(&head, downstream, &error).into(),
+        admit(serving, self.peer, head).map_err(|error| Box::new(serving.forwarder.refuse(head, downstream, &error)))
+    }
+
+    /// A request to upgrade has its answer: what follows it on the connection is known.
+    fn decide(&self, ordinal: u64, status: StatusCode) {
+        match status {
+            StatusCode::SWITCHING_PROTOCOLS => self.handle.tunnel(ordinal),
+            _ => self.handle.no_tunnel(ordinal),
         }
     }
 }
@@ -100,12 +124,12 @@ impl Requests {
 pub(super) struct WatchedBody {
     /// `None`: there is no answer yet, and the downstream may be gone.
     body: Option<ResponseBody>,
-    handle: Arc<Handle>,
+    requests: Arc<Requests>,
 }
 
 impl Drop for WatchedBody {
     fn drop(&mut self) {
-        self.handle.request_finished();
+        self.requests.handle.request_finished();
     }
 }
 
