@@ -1,7 +1,7 @@
 //! What a connection's reader and its service tell each other: which request was refused, what is being waited for,
 //! whether there is a tunnel, and which interim answers are to go out.
 //!
-//! On the way of an ordinary request there is no lock: a few relaxed loads and stores, and one look at the clock.
+//! On the way of an ordinary request there is no lock and no look at the clock: a few relaxed loads and stores.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
@@ -23,7 +23,8 @@ pub struct Handle {
     epoch: Instant,
     /// How many requests the service has begun with.
     started: AtomicU64,
-    /// When the last request in flight ended, as milliseconds since the epoch and one; 0: one is in flight.
+    /// When the last request in flight ended, as milliseconds since the epoch and one; 0: one is in flight;
+    /// [`JUST_NOW`]: nobody has asked since.
     idle_since: AtomicU64,
     /// When the first byte came of a head that is not complete, likewise; 0: there is none.
     head_since: AtomicU64,
@@ -122,10 +123,11 @@ impl Handle {
     /// The response's body was dropped, sent or not.
     pub fn request_finished(&self) {
         self.is_interim_welcome.store(false, Ordering::Relaxed);
-        self.idle_since.store(self.now(), Ordering::Relaxed);
+        self.idle_since.store(JUST_NOW, Ordering::Relaxed);
     }
 
-    /// What the connection waits for, for whoever has its deadlines.
+    /// What the connection waits for, for whoever has its deadlines. It has waited for a request since the first time
+    /// that this is asked after an answer: often enough, if it is asked from time to time.
     #[must_use]
     pub fn waiting(&self) -> Waiting {
         let blocked = self.blocked_since.load(Ordering::Relaxed);
@@ -135,7 +137,7 @@ impl Handle {
         let head = self.head_since.load(Ordering::Relaxed);
         // hyper lets go of an answer's body before the last of it has been taken.
         let sent = self.unblocked.load(Ordering::Relaxed);
-        match self.idle_since.load(Ordering::Relaxed) {
+        match self.idle_since() {
             0 => Waiting::No,
             idle if head == 0 => Waiting::ForRequest { since: self.moment(idle.max(sent)) },
             idle => Waiting::ForHead { since: self.moment(idle.max(head).max(sent)) },
@@ -231,6 +233,18 @@ impl Handle {
         self.shared().waker = Some(waker.clone());
     }
 
+    fn idle_since(&self) -> u64 {
+        match self.idle_since.load(Ordering::Relaxed) {
+            JUST_NOW => {
+                let now = self.now();
+                let stamped = self.idle_since.compare_exchange(JUST_NOW, now, Ordering::Relaxed, Ordering::Relaxed);
+                // Else a request has begun in this moment.
+                stamped.map_or_else(|other| other, |_| now)
+            }
+            since => since,
+        }
+    }
+
     fn decide(&self, decided: u64) {
         self.decided.store(decided, Ordering::Release);
         let waker = self.shared().waker.clone();
@@ -253,6 +267,9 @@ impl Handle {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// Since a moment that is looked up when somebody wants to know.
+const JUST_NOW: u64 = u64::MAX;
 
 /// Bytes of interim answers for one request.
 const INTERIM_MAX: usize = 64 * 1024;
