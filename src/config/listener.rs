@@ -179,6 +179,7 @@ fn timeouts(written: Field<Timeouts>) -> ListenerTimeouts {
         idle: value_or(value.idle, default.idle),
         tls_handshake: value_or(value.tls_handshake, default.tls_handshake),
         send: value_or(value.send, default.send),
+        park: default.park,
     }
 }
 

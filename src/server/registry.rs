@@ -9,6 +9,7 @@ use std::task::Waker;
 use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::settings::ListenerTimeouts;
 use super::strict::{Handle, Waiting};
@@ -95,15 +96,17 @@ impl Registry {
         }
     }
 
-    /// Ends what has waited too long: for a head, for the next request, for its answer to be taken.
+    /// Ends what has waited too long: for a head, for the next request, for its answer to be taken. Parks what is idle,
+    /// all of it: that costs much less than the requests that they have just had.
     pub(super) fn sweep(&self) {
+        let now = Instant::now();
         for life in self.lock().values() {
-            match life.overdue() {
-                Overdue::No => {}
+            let is_told = life.command.load(Ordering::Acquire) != Command::Serve.number();
+            match life.overdue(now) {
+                Overdue::ToPark if !is_told && life.handle.parking().ask() => life.wake(),
+                Overdue::No | Overdue::ToPark => {}
                 // Its next request may be coming in this moment: it may still be answered.
-                Overdue::Idle if life.command.load(Ordering::Acquire) == Command::Serve.number() => {
-                    life.tell(Command::Finish);
-                }
+                Overdue::Idle if !is_told => life.tell(Command::Finish),
                 Overdue::Idle | Overdue::Stuck => life.tell(Command::Cut),
             }
         }
@@ -149,6 +152,10 @@ impl Life {
     fn tell(&self, command: Command) {
         // Cutting off is never taken back.
         self.command.fetch_max(command.number(), Ordering::AcqRel);
+        self.wake();
+    }
+
+    fn wake(&self) {
         if let Some(waker) = self.waker.get() {
             waker.wake_by_ref();
         }
@@ -164,7 +171,12 @@ impl Life {
         matches!(self.handle.waiting(), Waiting::No | Waiting::ToWrite { .. })
     }
 
-    fn overdue(&self) -> Overdue {
+    /// Whether it waits for its next request without a reader.
+    pub(super) fn is_parked(&self) -> bool {
+        self.handle.parking().is_parked()
+    }
+
+    fn overdue(&self, now: Instant) -> Overdue {
         if self.is_tunnel.load(Ordering::Acquire) {
             return Overdue::No;
         }
@@ -178,9 +190,11 @@ impl Life {
             }
             Waiting::ForRequest { since } => (since, self.timeouts.idle, Overdue::Idle),
         };
-        match since.elapsed() >= limit {
-            true => overdue,
-            false => Overdue::No,
+        let waited = now.saturating_duration_since(since);
+        match overdue {
+            _ if waited >= limit => overdue,
+            Overdue::Idle if waited >= self.timeouts.park => Overdue::ToPark,
+            _ => Overdue::No,
         }
     }
 }
@@ -189,6 +203,8 @@ impl Life {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Overdue {
     No,
+    /// A connection without a request, for its buffers only.
+    ToPark,
     /// A connection without a request.
     Idle,
     /// One in the middle of something.

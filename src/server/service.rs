@@ -14,7 +14,7 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 use super::Serving;
 use super::admit::admit;
 use super::connection::Current;
-use super::strict::Handle;
+use super::strict::{Handle, Limits};
 use crate::access::Peer;
 use crate::forward::Downstream;
 use crate::forward::ForwardError;
@@ -46,6 +46,11 @@ impl Requests {
             handle,
             tunnel: Mutex::default(),
         })
+    }
+
+    /// How much of a head is to be read.
+    pub(super) fn limits(&self) -> Limits {
+        self.current.load().limits
     }
 
     /// Answers one of them. Not an `async fn`: that would copy what it is given to another place within itself.

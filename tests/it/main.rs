@@ -24,6 +24,7 @@ mod hops;
 mod life;
 mod listeners;
 mod observability;
+mod parking;
 mod pool;
 mod reference;
 mod refusal;

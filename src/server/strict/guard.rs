@@ -14,8 +14,10 @@ use super::{Handle, Limits, Violation};
 use interim::Interim;
 use linger::Linger;
 
+mod crossroads;
 mod interim;
 mod linger;
+mod parking;
 
 /// A connection of which only well-formed HTTP/1 requests are read.
 ///
@@ -46,6 +48,8 @@ enum Mode {
     /// A body was.
     Broken(Violation),
     Tunnel,
+    /// The reader was shown an end, and is to be another one when there is something to read.
+    Parked,
 }
 
 impl<S> Guard<S> {
@@ -130,26 +134,6 @@ impl<S> Guard<S> {
         drop(self.messages.take_kept());
     }
 
-    /// At a crossroads: whether it was decided, and the way was taken.
-    fn turn(&mut self) -> bool {
-        let Some(is_tunnel) = self.handle.decision(self.messages.heads()) else { return false };
-        let kept = self.messages.take_kept();
-        if is_tunnel {
-            self.mode = Mode::Tunnel;
-            self.ready = kept;
-        } else {
-            self.messages.go_straight_on();
-            let in_place = self.examine(&kept);
-            if in_place > 0 {
-                let mut ready = kept;
-                ready.truncate(in_place);
-                ready.append(&mut self.ready);
-                self.ready = ready;
-            }
-        }
-        true
-    }
-
     /// Moves what may be seen to where it is wanted. Whether there was anything.
     fn show(&mut self, buf: &mut ReadBuf<'_>) -> bool {
         let Some(rest) = self.ready.get(self.shown..).filter(|rest| !rest.is_empty()) else { return false };
@@ -184,7 +168,11 @@ impl<S: AsyncRead + Unpin> Guard<S> {
             }
         }
         let before = buf.filled().len();
-        ready!(Pin::new(&mut self.io).poll_read(cx, buf))?;
+        let read = Pin::new(&mut self.io).poll_read(cx, buf);
+        if read.is_pending() && self.parks() {
+            return Poll::Ready(Ok(Seen::End));
+        }
+        ready!(read)?;
         let fresh = buf.filled().get(before..).unwrap_or_default();
         if fresh.is_empty() {
             return Poll::Ready(Ok(Seen::End));
@@ -241,6 +229,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guard<S> {
                     return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, violation)));
                 }
                 Mode::Tunnel => return Pin::new(&mut this.io).poll_read(cx, buf),
+                Mode::Parked => return Poll::Ready(Ok(())),
             }
         }
     }
@@ -280,6 +269,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guard<S> {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if matches!(this.mode, Mode::Parked) {
+            return Poll::Ready(Ok(()));
+        }
         ready!(Pin::new(&mut this.io).poll_shutdown(cx))?;
         if this.linger.is_called_for || this.messages.is_in_body() {
             ready!(this.linger.poll(&mut this.io, cx));

@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::Violation;
+use super::{Parking, Violation};
 
 /// Shared by the [`Guard`](super::Guard) and by whoever serves its connection.
 ///
@@ -38,6 +38,7 @@ pub struct Handle {
     /// Whether an interim answer may still go out for the present request.
     is_interim_welcome: AtomicBool,
     has_interim: AtomicBool,
+    parking: Parking,
     shared: Mutex<Shared>,
 }
 
@@ -88,6 +89,7 @@ impl Handle {
             decided: AtomicU64::new(0),
             is_interim_welcome: AtomicBool::new(false),
             has_interim: AtomicBool::new(false),
+            parking: Parking::default(),
             shared: Mutex::default(),
         }
     }
@@ -180,6 +182,17 @@ impl Handle {
         if let Some(waker) = waker {
             waker.wake();
         }
+    }
+
+    /// Whether the connection has a reader.
+    #[must_use]
+    pub fn parking(&self) -> &Parking {
+        &self.parking
+    }
+
+    /// Whether so many requests have begun, and all have ended.
+    pub(super) fn is_idle_after(&self, requests: u64) -> bool {
+        self.started.load(Ordering::Relaxed) == requests && self.idle_since.load(Ordering::Relaxed) != 0
     }
 
     /// The request of this ordinal is refused; it is the last that is looked at.

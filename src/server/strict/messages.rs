@@ -136,6 +136,19 @@ impl Messages {
         self.place = if self.wants_tunnel { Place::Crossroads } else { Place::Head(Head::default()) };
     }
 
+    pub(super) fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    pub(super) fn limit(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
+    /// Whether the next byte is the first of a head.
+    pub(super) fn is_before_head(&self) -> bool {
+        self.is_in_head() && self.kept.is_empty()
+    }
+
     /// How many heads were complete and well.
     pub(super) fn heads(&self) -> u64 {
         self.heads

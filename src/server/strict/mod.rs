@@ -14,6 +14,7 @@ mod handle;
 mod head;
 mod host;
 mod messages;
+mod parking;
 mod span;
 mod target;
 mod violation;
@@ -28,6 +29,7 @@ use super::settings::ListenerLimits;
 pub use guard::Guard;
 pub use handle::{Handle, Waiting};
 pub use head::{Body, Framing, check};
+pub use parking::Parking;
 pub use violation::Violation;
 
 /// How much of a head is read.

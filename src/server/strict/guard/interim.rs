@@ -29,6 +29,11 @@ impl Default for Interim {
 }
 
 impl Interim {
+    /// Whether all that was to be written is.
+    pub(super) fn is_out(&self) -> bool {
+        self.is_flushed && self.out.is_empty()
+    }
+
     /// Before hyper writes something: the last moment for what has come in time.
     pub(super) fn poll_before_write<S: AsyncWrite + Unpin>(
         &mut self,

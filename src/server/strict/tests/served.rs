@@ -275,3 +275,61 @@ async fn the_handle_tells_what_is_waited_for_and_since_when() {
     connection.receive_until("2:x!").await;
     assert_eq!(connection.handle.waiting(), Waiting::ForHead { since: began + 4 * second });
 }
+
+impl Connection {
+    /// Asks it to park, and has it look at that.
+    async fn ask_to_park(&self) {
+        assert!(self.handle.parking().ask(), "asked or parked already");
+        self.handle.no_tunnel(0); // nothing but a wake-up
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_connection_parks_when_nothing_is_under_way() {
+    let mut connection = Connection::new();
+    for request in 0..2 {
+        if request == 1 {
+            connection.send(&[POST, CHUNKED, "\r\n"].concat()).await;
+            connection.receive_until("2:hello!").await;
+        }
+        connection.ask_to_park().await;
+        assert!(connection.handle.parking().is_parked());
+        assert!(connection.task.is_finished(), "hyper was shown an end");
+        connection = Connection::new();
+    }
+}
+
+#[tokio::test]
+async fn it_does_not_park_inside_a_head_or_a_body() {
+    let mut connection = Connection::new();
+    for (request, cut) in [(GOOD, 1), (GOOD, 20), (POST, POST.len() - 1), (CHUNKED, CHUNKED.len() - 2)] {
+        connection.send(&request[..cut]).await;
+        connection.ask_to_park().await;
+        assert!(!connection.handle.parking().is_parked());
+        connection.send(&request[cut..]).await;
+        assert!(connection.receive_until("!").await.starts_with("HTTP/1.1 200 "));
+    }
+    connection.send(WEBSOCKET).await;
+    connection.receive_until("5:!").await;
+    connection.ask_to_park().await;
+    assert!(connection.handle.parking().is_parked());
+}
+
+#[tokio::test]
+async fn it_does_not_park_before_its_answer_is_out() {
+    // The service is done, hyper is not: the pipe takes ten bytes at a time.
+    let mut connection = Connection::with(LIMITS, 10);
+    connection.send(GOOD).await;
+    for _ in 0..3 {
+        connection.ask_to_park().await;
+        assert!(matches!(connection.handle.waiting(), Waiting::ToWrite { .. }));
+        assert!(!connection.handle.parking().is_parked());
+        connection.downstream.read_u8().await.unwrap();
+    }
+    assert!(connection.receive_until("1:!").await.ends_with("1:!"));
+    connection.ask_to_park().await;
+    assert!(connection.handle.parking().is_parked());
+}
