@@ -113,7 +113,8 @@ fn sizes() {
         request: Request<Incoming>,
         downstream: &'static Downstream,
     ) -> impl Future {
-        forwarder.handle(request, downstream)
+        let (head, body) = request.into_parts();
+        forwarder.handle(head, body, downstream)
     }
     let connection = of_output(|stream: DuplexStream, peer, serving: Serving| serve_stream(stream, peer, serving));
     println!("\nfutures: a request {} B, a whole connection {connection} B", of_output(handle));

@@ -20,7 +20,11 @@ use std::time::Duration;
 use child::{Child, Cpu};
 use load::Load;
 
-/// Kept-alive connections.
+/// As in `bearer-proxy` itself.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Kept-alive connections, unless said otherwise.
 const CONNECTIONS: usize = 64;
 
 /// One kind of request. The names are those of the shared harness.
@@ -48,6 +52,9 @@ struct Plan {
     seconds: f64,
     /// Threads of forwarder and proxy.
     workers: usize,
+    /// `workers.model` of the proxy.
+    model: String,
+    connections: usize,
     /// Forwarder or proxy alone on the first core, the rest on the second.
     pinned: bool,
 }
@@ -108,7 +115,16 @@ impl Plan {
             arguments.get(at + 1).cloned()
         };
         if has("--smoke") || !has("--bench") {
-            return Self { workloads: vec![&WORKLOADS[0]], rounds: 1, seconds: 0.3, workers: 1, pinned: false };
+            let (workloads, model) = (vec![&WORKLOADS[0]], "shared".to_owned());
+            return Self {
+                workloads,
+                rounds: 1,
+                seconds: 0.3,
+                workers: 1,
+                model,
+                connections: CONNECTIONS,
+                pinned: false,
+            };
         }
         let names = value("--workloads");
         let wanted = |workload: &&Workload| names.as_ref().is_none_or(|names| names.contains(workload.name));
@@ -117,6 +133,8 @@ impl Plan {
             rounds: value("--rounds").map_or(3, |text| text.parse().unwrap()),
             seconds: value("--seconds").map_or(2.0, |text| text.parse().unwrap()),
             workers: value("--workers").map_or(1, |text| text.parse().unwrap()),
+            model: value("--model").unwrap_or_else(|| "shared".to_owned()),
+            connections: value("--connections").map_or(CONNECTIONS, |text| text.parse().unwrap()),
             pinned: has("--pin"),
         }
     }
@@ -126,14 +144,15 @@ impl Plan {
 fn sample(target: &str, workload: &Workload, plan: &Plan) -> Sample {
     let (first, second) = if plan.pinned { (Some(0), Some(1)) } else { (None, None) };
     let upstream = Child::start(&["upstream".to_owned(), workload.gets.to_string()], second);
+    let (workers, model) = (plan.workers.to_string(), plan.model.clone());
     let between = (target != "direct")
-        .then(|| Child::start(&[target.to_owned(), upstream.address.to_string(), plan.workers.to_string()], first));
+        .then(|| Child::start(&[target.to_owned(), upstream.address.to_string(), workers, model], first));
     let address = between.as_ref().map_or(upstream.address, |child| child.address);
     // The proxy has its own token; without one, the load has to bring it.
     let request = load::request(address, workload.sends, target != "proxy");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let mut load = Load::connect(address, CONNECTIONS, request).await;
+        let mut load = Load::connect(address, plan.connections, request).await;
         load.run(Duration::from_millis(200)).await;
         let before = between.as_ref().map(Child::cpu);
         let outcome = load.run(Duration::from_secs_f64(plan.seconds)).await;

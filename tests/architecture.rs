@@ -79,6 +79,7 @@ const NAMED_IN: &[(&str, &[&str], &str)] = &[
     ("hyper_util::client", &["src/upstream/connector.rs"], "for its connector: the pool is ours"),
     ("prometheus_client", &["src/telemetry/metrics/exposition.rs"], "the hot path counts in plain atomics"),
     ("tracing_subscriber", &["src/telemetry/diagnostics.rs"], "the library only speaks; the process listens"),
+    ("httparse", &["src/upstream/interim/heads.rs"], "the heads that hyper skips; it reads all others itself"),
     ("clap", &["src/cli/"], "arguments are the binary's"),
     (
         "std::env",

@@ -4,12 +4,12 @@ use std::io::Read;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use bearer_proxy::app::Proxy;
-use bearer_proxy::config;
+use bearer_proxy::app::{self, Proxy};
+use bearer_proxy::config::{self, Config};
 use memchr::memmem;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional_with_sizes};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::runtime::Builder;
+use tokio::runtime::{Builder, Runtime};
 
 use super::load::length_of;
 
@@ -18,23 +18,30 @@ pub fn token() -> String {
     "eyJhbGciOiJSUzI1NiJ9.".chars().chain(std::iter::repeat('x')).take(900).collect()
 }
 
-/// `upstream BYTES`, `forward ADDRESS WORKERS` or `proxy ADDRESS WORKERS`. Says its address on standard output, and
+/// `upstream BYTES`, `forward ADDRESS WORKERS` or `proxy ADDRESS WORKERS MODEL`. Says its address on standard output, and
 /// serves until standard input ends.
 pub fn run(arguments: &[String]) {
     let [what, argument, rest @ ..] = arguments else { panic!("{arguments:?}") };
-    let workers = rest.first().map_or(1, |text| text.parse().unwrap());
-    let runtime = Builder::new_multi_thread().worker_threads(workers).enable_all().build().unwrap();
-    let (what, argument) = (what.clone(), argument.clone());
-    let address = runtime.block_on(async move {
-        match what.as_str() {
-            "upstream" => upstream(argument.parse().unwrap()).await,
-            "forward" => forward(argument.parse().unwrap()).await,
-            "proxy" => proxy(argument.parse().unwrap(), workers).await,
-            _ => panic!("{what}"),
-        }
-    });
-    println!("{address}");
-    let _ = std::io::stdin().read(&mut [0]);
+    let workers = rest.first().map_or("1", String::as_str);
+    if what == "proxy" {
+        let config = config(argument.parse().unwrap(), workers, rest.get(1).map_or("shared", String::as_str));
+        return serve_from(app::runtime(&config).unwrap(), proxy(&config));
+    }
+    let runtime = Builder::new_multi_thread().worker_threads(workers.parse().unwrap()).enable_all().build().unwrap();
+    match what.as_str() {
+        "upstream" => serve_from(runtime, upstream(argument.parse().unwrap())),
+        "forward" => serve_from(runtime, forward(argument.parse().unwrap())),
+        _ => panic!("{what}"),
+    }
+}
+
+/// On this runtime, until standard input ends.
+fn serve_from(runtime: Runtime, starts: impl Future<Output = SocketAddr>) {
+    let ended = async {
+        println!("{}", starts.await);
+        let _ = tokio::task::spawn_blocking(|| std::io::stdin().read(&mut [0])).await;
+    };
+    runtime.block_on(ended);
     runtime.shutdown_background();
 }
 
@@ -78,19 +85,22 @@ async fn forward(to: SocketAddr) -> SocketAddr {
 
 const BUFFER: usize = 64 * 1024;
 
-/// The proxy, with everything on that a user has on.
-async fn proxy(to: SocketAddr, workers: usize) -> SocketAddr {
+/// The proxy's, with everything on that a user has on.
+fn config(to: SocketAddr, workers: &str, model: &str) -> Config {
     let token = token();
     let file = format!(
         "listeners: [{{address: '127.0.0.1:0'}}]\n\
          admin: {{address: '127.0.0.1:0'}}\n\
-         workers: {workers}\n\
+         workers: {{threads: {workers}, model: {model}}}\n\
          log: {{format: json, access: /dev/null}}\n\
          credentials: {{api: {{grant: static, token: {token}}}}}\n\
          routes: [{{path: /api/, upstream: 'http://{to}/v1/', credential: api}}]\n"
     );
-    let config = config::parse(&file, Path::new("bench.yaml"), &|_| None).unwrap_or_else(|error| panic!("{error}"));
-    let proxy = Proxy::start(&config).await.unwrap();
+    config::parse(&file, Path::new("bench.yaml"), &|_| None).unwrap_or_else(|error| panic!("{error}"))
+}
+
+async fn proxy(config: &Config) -> SocketAddr {
+    let proxy = Proxy::start(config).await.unwrap();
     let address = proxy.addresses()[0];
     // It serves until the process ends.
     std::mem::forget(proxy);

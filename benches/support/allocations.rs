@@ -1,13 +1,16 @@
 //! Counts what a thread allocates.
 //!
 //! A global allocator can only be written with `unsafe`, and only one binary of this crate has any: each method does
-//! nothing but count and hand on to the system's allocator, under the very contract that it was called under.
+//! nothing but count and hand on to the allocator that `bearer-proxy` itself has, under the very contract that it was
+//! called under.
 
 #![allow(unsafe_code, reason = "a global allocator is an unsafe trait")]
 
-use std::alloc::{GlobalAlloc, Layout, System};
+use std::alloc::{GlobalAlloc, Layout};
 use std::cell::Cell;
 use std::ops::Sub;
+
+use mimalloc::MiMalloc;
 
 /// What a thread has allocated since it began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,28 +51,28 @@ fn count(bytes: usize) {
     SO_FAR.set(Allocated { count: so_far.count + 1, bytes: so_far.bytes + bytes as u64 });
 }
 
-// SAFETY: all four hand their arguments on to the system's allocator as they are, and its result back.
+// SAFETY: all four hand their arguments on to that allocator as they are, and its result back.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size());
         // SAFETY: as the caller promised.
-        unsafe { System.alloc(layout) }
+        unsafe { MiMalloc.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         count(layout.size());
         // SAFETY: as the caller promised.
-        unsafe { System.alloc_zeroed(layout) }
+        unsafe { MiMalloc.alloc_zeroed(layout) }
     }
 
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         count(size);
         // SAFETY: as the caller promised.
-        unsafe { System.realloc(block, layout, size) }
+        unsafe { MiMalloc.realloc(block, layout, size) }
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         // SAFETY: as the caller promised.
-        unsafe { System.dealloc(block, layout) }
+        unsafe { MiMalloc.dealloc(block, layout) }
     }
 }

@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use bearer_proxy::config::{self, Config};
 use bearer_proxy::forward::{Forwarder, Target, TargetMetrics};
@@ -194,6 +194,7 @@ pub const RECORD: Record<'static> = Record {
     bytes_sent: 200,
     bytes_received: 0,
     duration: Duration::from_micros(413),
+    ended: SystemTime::UNIX_EPOCH,
     attempts: 1,
     token: TokenAction::Cached,
     request_id: None,

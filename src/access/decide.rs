@@ -74,6 +74,15 @@ pub fn decide(
     if !host_is_known(&settings.hosts, host, route_names) {
         return Err(Denied::UnknownHost);
     }
+    decide_page(settings, host, headers)
+}
+
+/// That rule of [`decide`] alone that looks at which page had a request sent, which each request says for itself.
+///
+/// # Errors
+///
+/// It may not go on.
+pub fn decide_page(settings: &AccessSettings, host: &str, headers: &HeaderMap) -> Result<(), Denied> {
     match &settings.origins {
         OriginRule::Any => Ok(()),
         OriginRule::Listed(listed) => check_origin(listed, host, headers),

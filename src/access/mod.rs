@@ -7,7 +7,8 @@ mod decide;
 mod host;
 mod origin;
 
-pub use decide::{Denied, Peer, decide};
+pub use decide::{Denied, Peer, decide, decide_page};
+pub use origin::tells_page;
 
 /// The rules of one listener.
 #[derive(Clone, Debug, PartialEq, Eq)]

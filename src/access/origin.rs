@@ -2,15 +2,21 @@
 //!
 //! Programs that are no browsers send neither field, and pass.
 
-use http::HeaderMap;
 use http::header::ORIGIN;
+use http::{HeaderMap, HeaderName};
 
 use super::decide::Denied;
 use super::host::split_port;
 
+/// Whether a field of this name tells which page had a request sent. One that has none passes.
+#[must_use]
+pub fn tells_page(name: &HeaderName) -> bool {
+    *name == ORIGIN || *name == SEC_FETCH_SITE
+}
+
 /// Lets pass: no `Origin` and not from across sites; an `Origin` that is listed; our own `Origin`, from the same site.
 pub(super) fn check_origin(listed: &[String], host: &str, headers: &HeaderMap) -> Result<(), Denied> {
-    let crosses_sites = headers.get_all("sec-fetch-site").iter().any(|site| site == "cross-site");
+    let crosses_sites = headers.get_all(&SEC_FETCH_SITE).iter().any(|site| site == "cross-site");
     let mut origins = headers.get_all(ORIGIN).iter();
     let Some(origin) = origins.next() else {
         return if crosses_sites { Err(Denied::ForeignOrigin) } else { Ok(()) };
@@ -64,3 +70,5 @@ fn default_port(scheme: &str) -> &'static str {
         ""
     }
 }
+
+static SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");

@@ -3,6 +3,8 @@
 use std::io;
 use std::net::SocketAddr;
 
+use tokio::task::JoinError;
+
 use crate::server::BindError;
 use crate::tls::TlsError;
 
@@ -32,6 +34,12 @@ pub enum StartError {
     /// `log.access`.
     #[error("the access log cannot be opened: {0}")]
     AccessLog(#[source] io::Error),
+    /// `workers`.
+    #[error("the threads of `workers` cannot be started: {0}")]
+    Workers(#[source] io::Error),
+    /// Making it did not come to its end.
+    #[error("the work broke off: {0}")]
+    BrokenOff(#[source] JoinError),
     /// Two routes that match the same; the configuration finds them first.
     #[error("routes {0} and {1} match the same requests")]
     Conflict(usize, usize),

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::StartError;
+use super::workers::Crew;
 use super::world::World;
 use crate::secret::{Part, SecretSource};
 use crate::server::settings::{ListenAddress, ListenerSettings, ListenerTls};
@@ -21,6 +22,8 @@ pub(super) struct Listening {
     open: Mutex<Vec<Open>>,
     /// Those that a reload took away, until they have drained.
     leaving: Mutex<Vec<JoinHandle<()>>>,
+    /// Held by each listener, too, until it has drained.
+    crew: Arc<Crew>,
     drain: Arc<AtomicU64>,
 }
 
@@ -73,10 +76,16 @@ impl<'a> Known<'a> {
 }
 
 impl Listening {
-    pub(super) fn start(settings: &[ListenerSettings], world: &World, metrics: &Metrics) -> Result<Self, StartError> {
+    pub(super) fn start(
+        settings: &[ListenerSettings],
+        world: &World,
+        crew: Arc<Crew>,
+        metrics: &Metrics,
+    ) -> Result<Self, StartError> {
         let listening = Self {
             open: Mutex::default(),
             leaving: Mutex::default(),
+            crew,
             drain: Arc::new(AtomicU64::new(millis(world.drain))),
         };
         let change = listening.prepare(settings, world)?;
@@ -95,12 +104,13 @@ impl Listening {
             let config = tls.as_ref().map(|tls| Arc::clone(&tls.config));
             let new = match known {
                 Some(_) => None,
-                None => Some(Bound::open(&settings.address)?),
+                None => Some(Bound::open(&settings.address, self.crew.workers())?),
             };
             let address =
                 known.map_or_else(|| new.as_ref().and_then(Bound::local_addr), |known| known.listener.local_addr());
             let serving = Serving::new(settings, config, Arc::clone(&world.forwarder), previous.as_deref())
-                .on_port(address.map(|address| address.port()));
+                .on_port(address.map(|address| address.port()))
+                .dealt_out(&world.forwarders);
             Ok(Step { address: settings.address.clone(), tls, serving, new })
         });
         steps.collect::<Result<Vec<_>, StartError>>().map(Change)
@@ -149,11 +159,16 @@ impl Listening {
     ) -> Open {
         let shown = bound.local_addr().map_or_else(|| address.to_string(), |address| address.to_string());
         tracing::info!(listener = shown, tls = tls.is_some(), "listening");
-        let listener = Arc::new(Listener::new(&bound, serving, metrics.listener(&shown)));
+        let crew = Arc::clone(&self.crew);
+        let listener = Arc::new(Listener::new(&bound, serving, crew.workers().clone(), metrics.listener(&shown)));
         let (stop, stopped) = watch::channel(false);
         let drain = Arc::clone(&self.drain);
         let drain = move || Duration::from_millis(drain.load(Ordering::Acquire));
-        let task = tokio::spawn(Arc::clone(&listener).serve(bound, stopped, drain));
+        let serve = Arc::clone(&listener).serve(bound, stopped, drain);
+        let task = tokio::spawn(async move {
+            serve.await;
+            drop(crew);
+        });
         Open { address, tls, listener, stop, task }
     }
 

@@ -1,9 +1,11 @@
 //! Puts the rooms together and keeps them running: start, reload, stop.
 //!
-//! A [`Proxy`] runs on the runtime it is started on; nothing below this room knows whether there are several of them.
+//! A [`Proxy`] runs on the runtime it is started on; whether requests are served there or by several others is decided in
+//! `workers`, and nothing below this room but the hand that deals connections out knows it.
 
 mod error;
 mod listening;
+mod workers;
 mod world;
 
 use std::net::SocketAddr;
@@ -17,6 +19,8 @@ use tokio::task::JoinHandle;
 
 pub use error::StartError;
 use listening::Listening;
+use workers::Crew;
+pub use workers::runtime;
 use world::World;
 
 use crate::admin::{self, RouteStatus, Snapshot};
@@ -44,6 +48,7 @@ struct Shared {
     metrics: Arc<Metrics>,
     store: Arc<dyn TokenStore>,
     environment: Environment,
+    crew: Arc<Crew>,
     /// Our name in `Via`: no other proxy has it, another of ours included.
     pseudonym: String,
     started: Instant,
@@ -77,6 +82,7 @@ impl Proxy {
     pub async fn start_with(config: &Config, metrics: Arc<Metrics>, log: AccessLog) -> Result<Self, StartError> {
         let store: Arc<dyn TokenStore> = Arc::new(MemoryStore::default());
         let environment = Environment::new();
+        let crew = Arc::new(Crew::start(config).map_err(StartError::Workers)?);
         let pseudonym = pseudonym();
         let parts = world::Parts {
             metrics: &metrics,
@@ -84,6 +90,7 @@ impl Proxy {
             environment: &environment,
             pseudonym: &pseudonym,
             log: &log,
+            workers: crew.workers().count(),
         };
         let world = Arc::new(World::new(config, &parts, None)?);
         let shared = Arc::new(Shared {
@@ -91,13 +98,14 @@ impl Proxy {
             metrics,
             store,
             environment: environment.clone(),
+            crew: Arc::clone(&crew),
             pseudonym,
             started: Instant::now(),
             draining: AtomicBool::new(false),
         });
         // First who says that we live, then what we live for.
         let admin = Mutex::new(start_admin(&shared, config).await?);
-        let listening = Listening::start(&config.listeners, &world, &shared.metrics)?;
+        let listening = Listening::start(&config.listeners, &world, crew, &shared.metrics)?;
         let sweeper = tokio::spawn(environment.sweep());
         Ok(Self { shared, listening, admin, reloading: Default::default(), sweeper })
     }
@@ -120,14 +128,7 @@ impl Proxy {
             }
             false => AccessLog::open(&config.log, &self.shared.metrics).map_err(StartError::AccessLog)?,
         };
-        let parts = world::Parts {
-            metrics: &self.shared.metrics,
-            store: &self.shared.store,
-            environment: &self.shared.environment,
-            pseudonym: &self.shared.pseudonym,
-            log: &log,
-        };
-        let world = World::new(config, &parts, Some(&previous))?;
+        let world = self.shared.prepare(config, &previous, log).await?;
         let change = self.listening.prepare(&config.listeners, &world)?;
         let same_admin = self.admin().as_ref().map(|admin| admin.configured) == config.admin.map(|admin| admin.address);
         let admin = match same_admin {
@@ -197,6 +198,29 @@ impl Drop for Proxy {
 }
 
 impl Shared {
+    /// Makes what is to be served from next: certificates are read, ten thousand routes put in order. On a thread that
+    /// serves nobody, since ours may be one that does.
+    async fn prepare(
+        self: &Arc<Self>,
+        config: &Config,
+        previous: &Arc<World>,
+        log: AccessLog,
+    ) -> Result<World, StartError> {
+        let (shared, config, previous) = (Arc::clone(self), config.clone(), Arc::clone(previous));
+        let prepared = tokio::task::spawn_blocking(move || {
+            let parts = world::Parts {
+                metrics: &shared.metrics,
+                store: &shared.store,
+                environment: &shared.environment,
+                pseudonym: &shared.pseudonym,
+                log: &log,
+                workers: shared.crew.workers().count(),
+            };
+            World::new(&config, &parts, Some(&previous))
+        });
+        prepared.await.map_err(StartError::BrokenOff)?
+    }
+
     fn snapshot(&self) -> Snapshot {
         let world = self.world.load();
         let now = Moment::now();

@@ -7,6 +7,7 @@ use super::StartError;
 use crate::config::{self, Config};
 use crate::forward::{Forwarder, Target, TargetMetrics};
 use crate::oauth::OAuthClient;
+use crate::route::Matcher;
 use crate::route::RouteTable;
 use crate::secret::{Part, SecretSource};
 use crate::telemetry::AccessLog;
@@ -19,6 +20,8 @@ use crate::upstream::{Environment, OnOpen, Upstream};
 /// One configuration, running.
 pub(super) struct World {
     pub(super) forwarder: Arc<Forwarder>,
+    /// For each worker, this being the first: the same routes, with upstream connections of its own.
+    pub(super) forwarders: Vec<Arc<Forwarder>>,
     pub(super) credentials: Vec<Credential>,
     pub(super) log: AccessLog,
     pub(super) log_settings: LogSettings,
@@ -41,6 +44,8 @@ pub(super) struct Parts<'a> {
     pub(super) environment: &'a Environment,
     pub(super) pseudonym: &'a str,
     pub(super) log: &'a AccessLog,
+    /// How many of them serve.
+    pub(super) workers: usize,
 }
 
 impl World {
@@ -57,15 +62,14 @@ impl World {
         let routes = config
             .routes
             .iter()
-            .map(|route| Ok((route.matcher.clone(), Arc::new(target(route, &credentials, parts)?))))
+            .map(|route| Ok((&route.matcher, targets(route, &credentials, parts)?)))
             .collect::<Result<Vec<_>, StartError>>()?;
-        let routes = RouteTable::new(routes).map_err(|conflicts| {
-            let first = conflicts.first().copied();
-            first.map_or(StartError::Conflict(0, 0), |pair| StartError::Conflict(pair.first, pair.second))
-        })?;
-        let forwarder = Forwarder::new(routes, parts.pseudonym, parts.log.clone());
+        let first = forwarder(&routes, 0, parts)?;
+        let others = (1..parts.workers).map(|worker| forwarder(&routes, worker, parts));
+        let forwarders = std::iter::once(Ok(Arc::clone(&first))).chain(others).collect::<Result<_, StartError>>()?;
         Ok(Self {
-            forwarder: Arc::new(forwarder.counting(Arc::clone(parts.metrics))),
+            forwarder: first,
+            forwarders,
             credentials,
             log: parts.log.clone(),
             log_settings: config.log.clone(),
@@ -112,14 +116,40 @@ fn roots(credential: &config::Credential) -> u64 {
     ca.map_or(0, |path| SecretSource::from_parts(vec![Part::File(path)]).fingerprint())
 }
 
-fn target(route: &config::Route, credentials: &[Credential], parts: &Parts<'_>) -> Result<Target, StartError> {
+/// What one worker serves from: of each route the target that is its own.
+fn forwarder(
+    routes: &[(&Matcher, Vec<Arc<Target>>)],
+    worker: usize,
+    parts: &Parts<'_>,
+) -> Result<Arc<Forwarder>, StartError> {
+    let own =
+        routes.iter().filter_map(|(matcher, targets)| Some(((*matcher).clone(), Arc::clone(targets.get(worker)?))));
+    let routes = RouteTable::new(own.collect()).map_err(|conflicts| {
+        let first = conflicts.first().copied();
+        first.map_or(StartError::Conflict(0, 0), |pair| StartError::Conflict(pair.first, pair.second))
+    })?;
+    let forwarder = Forwarder::new(routes, parts.pseudonym, parts.log.clone());
+    Ok(Arc::new(forwarder.counting(Arc::clone(parts.metrics))))
+}
+
+/// A route's target, for each worker one: with upstream connections of its own, and everything else in common.
+fn targets(
+    route: &config::Route,
+    credentials: &[Credential],
+    parts: &Parts<'_>,
+) -> Result<Vec<Arc<Target>>, StartError> {
     let tokens = route.credential.and_then(|index| credentials.get(index)).map(|known| Arc::clone(&known.tokens));
     let settings = &route.upstream;
     let upstream_metrics = parts.metrics.upstream(&format!("{}:{}", settings.host, settings.port));
     let counted = Arc::clone(&upstream_metrics);
     let on_open: OnOpen = Arc::new(move || Box::new(counted.opened()));
-    let upstream = Upstream::new(settings, parts.environment, on_open)
+    let first = Upstream::new(settings, parts.environment, on_open)
         .map_err(|source| StartError::Tls { what: format!("route {}: upstream.tls", route.target.name), source })?;
-    let metrics = TargetMetrics { route: parts.metrics.route(&route.target.name), upstream: upstream_metrics };
-    Ok(Target::new(route.target.clone(), upstream, tokens, metrics))
+    let others: Vec<_> = (1..parts.workers).map(|_| first.beside()).collect();
+    let target = |upstream| {
+        let metrics =
+            TargetMetrics { route: parts.metrics.route(&route.target.name), upstream: Arc::clone(&upstream_metrics) };
+        Arc::new(Target::new(route.target.clone(), upstream, tokens.clone(), metrics))
+    };
+    Ok(std::iter::once(first).chain(others).map(target).collect())
 }

@@ -1,10 +1,12 @@
 //! `bearer-proxy run`: serves until SIGTERM or SIGINT; SIGHUP reads the file again. And `demo`, which needs the same
 //! start.
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{Common, FAILURE, SUCCESS, WRONG, demo, output};
@@ -23,11 +25,19 @@ pub(super) fn run(common: &Common) -> u8 {
             return FAILURE;
         }
     };
-    let Some(runtime) = runtime(&config) else { return FAILURE };
+    let runtime = match app::runtime(&config) {
+        Ok(runtime) => runtime,
+        Err(error) => return no_runtime(&error),
+    };
     let code = runtime.block_on(serve(common, config, &diagnostics));
     // What is left are connections that were cut off; nobody waits for them.
     runtime.shutdown_background();
     code
+}
+
+fn no_runtime(error: &io::Error) -> u8 {
+    output::complain(&format!("cannot start a runtime: {error}"));
+    FAILURE
 }
 
 /// A core would hold every token and secret.
@@ -36,20 +46,6 @@ pub(super) fn forbid_core_dumps() {
     let none = Rlimit { current: Some(0), maximum: Some(0) };
     if let Err(error) = setrlimit(Resource::Core, none) {
         tracing::warn!(%error, "core dumps cannot be switched off: a crash could write secrets to disk");
-    }
-}
-
-fn runtime(config: &Config) -> Option<Runtime> {
-    let mut builder = Builder::new_multi_thread();
-    if let Some(workers) = config.workers {
-        builder.worker_threads(workers);
-    }
-    match builder.enable_all().build() {
-        Ok(runtime) => Some(runtime),
-        Err(error) => {
-            output::complain(&format!("cannot start a runtime: {error}"));
-            None
-        }
     }
 }
 
@@ -70,6 +66,8 @@ async fn serve(common: &Common, config: Config, diagnostics: &Diagnostics) -> u8
         }
     };
     drop(config);
+    // Ends with the runtime.
+    tokio::spawn(return_memory());
     while signals.next().await == Asked::Reload {
         tokio::select! {
             () = reload(common, &proxy, diagnostics) => {}
@@ -83,6 +81,16 @@ async fn serve(common: &Common, config: Config, diagnostics: &Diagnostics) -> u8
         () = signals.stop() => tracing::warn!("stopped at once"),
     }
     SUCCESS
+}
+
+/// The allocator gives back to the system what has been free for a second, but looks for it only when it gets or lets go
+/// of a large block. A process at rest does neither, and would keep all that its busiest minute has left.
+async fn return_memory() {
+    loop {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        // Larger than what it keeps for the next; never written to, so that it is an address and no memory.
+        drop(std::hint::black_box(Vec::<u8>::with_capacity(1024 * 1024)));
+    }
 }
 
 /// Reads the file again. A file that is wrong, or cannot be run, changes nothing.
@@ -160,10 +168,7 @@ impl Signals {
 pub(super) fn demo(arguments: &demo::DemoArguments) -> u8 {
     let runtime = match Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => {
-            output::complain(&format!("cannot start a runtime: {error}"));
-            return FAILURE;
-        }
+        Err(error) => return no_runtime(&error),
     };
     match runtime.block_on(demo::run(arguments, start)) {
         Ok(()) => SUCCESS,

@@ -14,7 +14,6 @@ use super::listener;
 use super::listener::Listener;
 use super::node::Node;
 use super::node::Value;
-use super::read::Count;
 use super::read::Field;
 use super::read::Named;
 use super::read::Placed;
@@ -27,6 +26,8 @@ use super::read::value_or;
 use super::read::words;
 use super::route;
 use super::route::RouteSection;
+use super::workers;
+use super::workers::Workers;
 use crate::admin::AdminSettings;
 use crate::telemetry::settings::AccessLog;
 use crate::telemetry::settings::LogFormat;
@@ -41,7 +42,7 @@ section! {
         routes: Vec<Placed<RouteSection>>, required "[{path: /, upstream: https://api.example.com/, credential: none}]";
         log: Log;
         shutdown: Shutdown;
-        workers: Count<1, 1024>;
+        workers: Workers;
         #[expect(dead_code, reason = "there is one store as yet, so that reading it is all")]
         token_store: TokenStore;
     }
@@ -140,6 +141,7 @@ pub(crate) fn config(root: &Node, reader: &mut Reader<'_>) -> Option<Config> {
     if let Some(admin) = admin.as_ref().filter(|admin| !listener::is_loopback(&admin.value)) {
         reader.doubt(&admin.at, "whoever can reach this address can read metrics and status; it is not on loopback");
     }
+    let (workers, worker_model) = workers::workers(document.workers);
     let shutdown = document.shutdown.and_then(|shutdown| shutdown.value.drain);
     Some(Config {
         listeners: listeners?,
@@ -148,7 +150,8 @@ pub(crate) fn config(root: &Node, reader: &mut Reader<'_>) -> Option<Config> {
         routes: routes?,
         log: log(document.log),
         drain: value_or(shutdown, Wait(Duration::from_secs(30))).0,
-        workers: document.workers.map(|workers| workers.value.0),
+        workers,
+        worker_model,
         warnings: Vec::new(),
     })
 }

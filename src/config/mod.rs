@@ -7,7 +7,7 @@
 //! | `yaml`, `node` | text → a tree with positions |
 //! | `substitute` | `${…}` |
 //! | `read/` | what a value can be; how a section is written down |
-//! | `document`, `listener`, `credential/`, `route/`, `upstream` | each section: as written, and what it becomes |
+//! | `document`, `workers`, `listener`, `credential/`, `route/`, `upstream` | each section: as written, and what it becomes |
 
 mod credential;
 mod document;
@@ -19,6 +19,7 @@ mod substitute;
 #[cfg(test)]
 mod tests;
 mod upstream;
+mod workers;
 mod yaml;
 
 use std::fmt;
@@ -54,8 +55,10 @@ pub struct Config {
     pub log: LogSettings,
     /// `shutdown.drain`, by default 30 s.
     pub drain: Duration,
-    /// `workers`; `None`: one a core.
+    /// `workers` or `workers.threads`; `None`: one a core.
     pub workers: Option<usize>,
+    /// `workers.model`.
+    pub worker_model: WorkerModel,
     /// What is right but probably not meant; for `check` and the log at start.
     pub warnings: Vec<Problem>,
 }
@@ -80,6 +83,17 @@ pub struct Route {
     pub credential: Option<usize>,
     /// What it does with requests.
     pub target: TargetSettings,
+}
+
+/// What the threads that serve have in common. One alone shares with nobody, whatever the file says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WorkerModel {
+    /// Everything: whichever is free goes on with whatever is to be done, and any uses any upstream connection.
+    #[default]
+    Shared,
+    /// Tokens, limits, figures and logs. A connection stays with the thread that it was given to, and each has upstream
+    /// connections of its own.
+    Separate,
 }
 
 /// One mistake (or doubt), with its place.

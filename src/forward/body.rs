@@ -107,18 +107,26 @@ pub(super) enum Replay {
 }
 
 impl BodySource {
-    /// Decides once how this body is treated, and counts what comes. `limit`: how much may be held; zero: nothing.
-    pub(super) fn new(body: Incoming, limit: usize) -> (Self, Option<Arc<AtomicU64>>) {
-        if body.is_end_stream() {
-            return (Self::Empty, None);
+    /// A body of which nothing is to be held, as yet.
+    pub(super) fn new(body: Incoming) -> Self {
+        match body.is_end_stream() {
+            true => Self::Empty,
+            false => Self::Once(Some(Counted { body, received: Arc::default() })),
         }
-        let received = Arc::new(AtomicU64::new(0));
-        let declared = body.size_hint().exact();
-        let body = Counted { body, received: Arc::clone(&received) };
-        (Self::with(body, declared, limit), Some(received))
     }
 
-    fn with(body: Counted, declared: Option<u64>, limit: usize) -> Self {
+    /// Decides whether this body is held. `limit`: how much may be held; zero: nothing. What is returned counts what
+    /// comes.
+    pub(super) fn hold(&mut self, limit: usize) -> Option<Arc<AtomicU64>> {
+        let Self::Once(once) = self else { return None };
+        let body = once.take()?;
+        let received = Arc::clone(&body.received);
+        *self = Self::with(body, limit);
+        Some(received)
+    }
+
+    fn with(body: Counted, limit: usize) -> Self {
+        let declared = body.body.size_hint().exact();
         let fits = match declared {
             Some(length) => usize::try_from(length).is_ok_and(|length| length <= limit),
             // Unknown: it is held until it turns out to be too long.

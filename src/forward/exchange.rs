@@ -1,17 +1,15 @@
 //! What is told of a request when it has ended: one line in the access log, and the figures of its route.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
-use hyper::body::Incoming;
+use http::{HeaderName, HeaderValue, Method, Uri};
 
+use super::headers::Found;
 use super::target::Target;
 use crate::telemetry::AccessLog;
-use crate::telemetry::Held;
 use crate::telemetry::Record;
 use crate::telemetry::RetryOutcome;
 use crate::telemetry::TokenAction;
@@ -27,9 +25,7 @@ pub(super) struct Exchange {
     method: Method,
     uri: Uri,
     request_id: Option<HeaderValue>,
-    _peer: Option<IpAddr>,
     route: Option<Arc<Target>>,
-    _in_flight: Option<Held>,
     received: Option<Arc<AtomicU64>>,
     received_in_tunnel: u64,
     sent: u64,
@@ -40,31 +36,27 @@ pub(super) struct Exchange {
 }
 
 impl Exchange {
-    pub(super) fn begin(request: &Request<Incoming>, peer: Option<IpAddr>, log: &AccessLog) -> Box<Self> {
-        Self::new(request.method(), request.uri(), request.headers(), peer, log)
-    }
-
-    pub(super) fn of_head(head: &Parts, peer: Option<IpAddr>, log: &AccessLog) -> Box<Self> {
-        Self::new(&head.method, &head.uri, &head.headers, peer, log)
+    /// Takes the request's target: the upstream gets another.
+    pub(super) fn begin(head: &mut Parts, found: Found, log: &AccessLog) -> Self {
+        let id = found.request_id.then(|| head.headers.get(&REQUEST_ID)).flatten();
+        Self::new(head.method.clone(), std::mem::take(&mut head.uri), id, log)
     }
 
     /// Of a request whose head was not understood: no method, no path.
-    pub(super) fn of_nothing(peer: Option<IpAddr>, log: &AccessLog) -> Box<Self> {
+    pub(super) fn of_nothing(log: &AccessLog) -> Self {
         let method = Method::from_bytes(b"-").unwrap_or_default();
         // An authority alone: the one kind of URI that has no path.
-        Self::new(&method, &Uri::from_static("-"), &HeaderMap::new(), peer, log)
+        Self::new(method, Uri::from_static("-"), None, log)
     }
 
-    fn new(method: &Method, uri: &Uri, headers: &HeaderMap, peer: Option<IpAddr>, log: &AccessLog) -> Box<Self> {
-        Box::new(Self {
+    fn new(method: Method, uri: Uri, request_id: Option<&HeaderValue>, log: &AccessLog) -> Self {
+        Self {
             log: log.clone(),
             began: Moment::now(),
-            method: method.clone(),
-            uri: uri.clone(),
-            request_id: headers.get(&REQUEST_ID).filter(|id| id.len() <= MAX_REQUEST_ID).cloned(),
-            _peer: peer,
+            method,
+            uri,
+            request_id: request_id.filter(|id| id.len() <= MAX_REQUEST_ID).cloned(),
             route: None,
-            _in_flight: None,
             received: None,
             received_in_tunnel: 0,
             sent: 0,
@@ -72,7 +64,12 @@ impl Exchange {
             status: 0,
             token: TokenAction::None,
             error: None,
-        })
+        }
+    }
+
+    /// The request's target, as the downstream sent it.
+    pub(super) fn uri(&self) -> &Uri {
+        &self.uri
     }
 
     /// When the request's head had come.
@@ -90,7 +87,7 @@ impl Exchange {
     }
 
     pub(super) fn route(&mut self, target: &Arc<Target>) {
-        self._in_flight = Some(target.metrics.route.begin());
+        target.metrics.route.begin();
         self.route = Some(Arc::clone(target));
     }
 
@@ -197,6 +194,7 @@ impl Drop for Exchange {
             bytes_sent: self.sent,
             bytes_received: received,
             duration,
+            ended: self.began.wall_after(duration),
             attempts: self.attempts,
             token: self.token,
             request_id: self.request_id.as_ref().and_then(|id| id.to_str().ok()),

@@ -9,18 +9,16 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Found {
     connection: bool,
-    keep_alive: bool,
-    proxy_connection: bool,
     te: bool,
-    transfer_encoding: bool,
     upgrade: bool,
-    proxy_authenticate: bool,
-    proxy_authorization: bool,
+    /// Any other field that belongs to the connection.
+    other_hop: bool,
     pub(super) authorization: bool,
     pub(super) expect: bool,
     pub(super) via: bool,
     pub(super) max_forwards: bool,
     pub(super) request_id: bool,
+    pub(super) trailer: bool,
     /// A name with `_`, which some readers take for `-`.
     pub(super) underscore: bool,
 }
@@ -30,28 +28,66 @@ const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 /// `proxy-connection`.
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
-/// Looks.
+/// What belongs to the connection, whatever it says there.
+static OTHER_HOP: [HeaderName; 5] =
+    [KEEP_ALIVE, PROXY_CONNECTION, header::TRANSFER_ENCODING, header::PROXY_AUTHENTICATE, header::PROXY_AUTHORIZATION];
+
+/// Looks at a request's head.
 pub(super) fn look(headers: &HeaderMap) -> Found {
     let mut found = Found::default();
     for name in headers.keys() {
-        match name.as_str() {
-            "connection" => found.connection = true,
-            "keep-alive" => found.keep_alive = true,
-            "proxy-connection" => found.proxy_connection = true,
-            "te" => found.te = true,
-            "transfer-encoding" => found.transfer_encoding = true,
-            "upgrade" => found.upgrade = true,
-            "proxy-authenticate" => found.proxy_authenticate = true,
-            "proxy-authorization" => found.proxy_authorization = true,
-            "authorization" => found.authorization = true,
-            "expect" => found.expect = true,
-            "via" => found.via = true,
-            "max-forwards" => found.max_forwards = true,
-            "x-request-id" => found.request_id = true,
-            other => found.underscore |= other.as_bytes().contains(&b'_'),
+        let name = name.as_str().as_bytes();
+        if !found.note(name) {
+            found.underscore |= has_underscore(name);
         }
     }
     found
+}
+
+/// Looks at an answer's head: what only requests have is not told.
+pub(super) fn look_at_answer(headers: &HeaderMap) -> Found {
+    let mut found = Found::default();
+    for name in headers.keys() {
+        found.note(name.as_str().as_bytes());
+    }
+    found
+}
+
+impl Found {
+    /// Whether this name is one of those that matter. By length first: it tells nearly every name from these few.
+    fn note(&mut self, name: &[u8]) -> bool {
+        let found = match name.len() {
+            2 if name == b"te" => &mut self.te,
+            3 if name == b"via" => &mut self.via,
+            6 if name == b"expect" => &mut self.expect,
+            7 if name == b"upgrade" => &mut self.upgrade,
+            7 if name == b"trailer" => &mut self.trailer,
+            10 if name == b"connection" => &mut self.connection,
+            10 if name == b"keep-alive" => &mut self.other_hop,
+            12 if name == b"max-forwards" => &mut self.max_forwards,
+            12 if name == b"x-request-id" => &mut self.request_id,
+            13 if name == b"authorization" => &mut self.authorization,
+            16 if name == b"proxy-connection" => &mut self.other_hop,
+            17 if name == b"transfer-encoding" => &mut self.other_hop,
+            18 if name == b"proxy-authenticate" => &mut self.other_hop,
+            19 if name == b"proxy-authorization" => &mut self.other_hop,
+            _ => return false,
+        };
+        *found = true;
+        true
+    }
+}
+
+/// Eight bytes at a time.
+fn has_underscore(name: &[u8]) -> bool {
+    const ONES: u64 = u64::from_le_bytes([1; 8]);
+    const UNDERSCORES: u64 = u64::from_le_bytes([b'_'; 8]);
+    let (words, rest) = name.as_chunks::<8>();
+    let in_words = words.iter().any(|word| {
+        let differs = u64::from_le_bytes(*word) ^ UNDERSCORES;
+        differs.wrapping_sub(ONES) & !differs & (ONES << 7) != 0
+    });
+    in_words || rest.contains(&b'_')
 }
 
 /// What a head said to the next hop alone.
@@ -78,14 +114,8 @@ pub(super) fn strip(headers: &mut HeaderMap, found: Found) -> HopByHop {
     if found.connection {
         strip_nominated(headers);
     }
-    for (there, name) in [
-        (found.keep_alive, KEEP_ALIVE),
-        (found.proxy_connection, PROXY_CONNECTION),
-        (found.transfer_encoding, header::TRANSFER_ENCODING),
-        (found.proxy_authenticate, header::PROXY_AUTHENTICATE),
-        (found.proxy_authorization, header::PROXY_AUTHORIZATION),
-    ] {
-        if there {
+    if found.other_hop {
+        for name in &OTHER_HOP {
             headers.remove(name);
         }
     }

@@ -21,15 +21,18 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{Method, Request, Response, StatusCode};
+use http::{Method, Response, StatusCode, Uri};
 use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
 
+use answer::Carried;
 pub use answer::ResponseBody;
 use attempts::Attempts;
 use body::BodySource;
 pub use body::RequestBody;
 pub use error::ForwardError;
 use exchange::Exchange;
+use headers::Found;
 use outgoing::{Outgoing, Via};
 pub use target::Target;
 pub use target::TargetMetrics;
@@ -42,7 +45,8 @@ use crate::telemetry::Metrics;
 use crate::telemetry::TokenAction;
 use crate::token::AccessToken;
 use crate::token::TokenCache;
-use crate::upstream::AnswerBody;
+use crate::upstream::RoundTrip;
+use crate::upstream::UpstreamError;
 
 /// Answers requests: with the upstream's response, or with our own if there is none to give.
 pub struct Forwarder {
@@ -109,83 +113,100 @@ impl Forwarder {
     }
 
     /// Answers one request. Whether the caller may use this proxy for that host has been looked at before.
-    pub async fn handle(&self, request: Request<Incoming>, downstream: &Downstream) -> Reply {
-        let mut exchange = Exchange::begin(&request, downstream.peer, &self.log);
-        match self.forward(request, downstream, &mut exchange).await {
-            Ok(Forwarded::Answer(response)) => answer::pass_on(response, exchange, &self.via).into(),
-            Ok(Forwarded::Own(response)) => answer::own(response, exchange).into(),
-            Ok(Forwarded::Tunnel(response, upgrade)) => answer::tunnel(response, *upgrade, exchange, &self.via),
-            Err(error) => self.answer_error(&error, exchange).into(),
+    pub async fn handle(&self, mut head: Parts, body: Incoming, downstream: &Downstream) -> Reply {
+        let found = headers::look(&head.headers);
+        let mut carried = Carried::new(Exchange::begin(&mut head, found, &self.log));
+        let target = match self.begin(&head, &mut carried.exchange) {
+            Ok(Beginning::Target(target)) => target,
+            Ok(Beginning::Own(response)) => return answer::own(*response, carried).into(),
+            Err(error) => return self.answer_error(&error, carried).into(),
+        };
+        let mut call = Call::new(head, body, found);
+        let upgrade = match self.forward(&mut call, target, downstream, &mut carried.exchange).await {
+            Ok(upgrade) => upgrade,
+            Err(error) => return self.answer_error(&error, carried).into(),
+        };
+        match (call.trip.response.take(), upgrade) {
+            (Some(response), None) => answer::pass_on(response, carried, &self.via).into(),
+            (Some(response), Some(upgrade)) => answer::tunnel(response, *upgrade, carried, &self.via),
+            (None, _) => self.answer_error(&no_answer(), carried).into(),
         }
     }
 
     /// Answers a request that may not be forwarded. What could be read in two ways is said before anything else is.
-    pub fn refuse(&self, head: &Parts, downstream: &Downstream, error: &ForwardError) -> Response<ResponseBody> {
-        let exchange = Exchange::of_head(head, downstream.peer, &self.log);
-        match check_path(head) {
-            Ok(()) => self.answer_error(error, exchange),
-            Err(ambiguous) => self.answer_error(&ambiguous, exchange),
-        }
+    pub fn refuse(&self, head: &mut Parts, error: &ForwardError) -> Response<ResponseBody> {
+        let found = headers::look(&head.headers);
+        let exchange = Exchange::begin(head, found, &self.log);
+        let ambiguous = check_path(exchange.uri()).err();
+        self.answer_error(ambiguous.as_ref().unwrap_or(error), Carried::new(exchange))
     }
 
     /// Answers a request whose head was not acceptable, and of which therefore nothing is known.
-    pub fn refuse_unread(&self, downstream: &Downstream, error: &ForwardError) -> Response<ResponseBody> {
-        self.answer_error(error, Exchange::of_nothing(downstream.peer, &self.log))
+    pub fn refuse_unread(&self, error: &ForwardError) -> Response<ResponseBody> {
+        self.answer_error(error, Carried::new(Exchange::of_nothing(&self.log)))
     }
 
-    fn answer_error(&self, error: &ForwardError, exchange: Box<Exchange>) -> Response<ResponseBody> {
-        let routed = exchange.target().is_some();
-        let response = answer::refuse(error, exchange);
+    fn answer_error(&self, error: &ForwardError, carried: Box<Carried>) -> Response<ResponseBody> {
+        let routed = carried.exchange.target().is_some();
+        let response = answer::refuse(error, carried);
         if let Some(metrics) = self.metrics.as_ref().filter(|_| !routed) {
             metrics.refused(response.status().as_u16());
         }
         response
     }
 
+    /// What can be said of a request before anything is waited for: where it goes, or our own answer.
+    fn begin(&self, head: &Parts, exchange: &mut Exchange) -> Result<Beginning<'_>, ForwardError> {
+        if let Some(own) = answer_ourselves(head, exchange.uri())? {
+            return Ok(Beginning::Own(Box::new(own)));
+        }
+        let target = self.find(head, exchange.uri())?;
+        exchange.route(target);
+        Ok(Beginning::Target(target))
+    }
+
+    /// Leaves the upstream's answer in `call`, and returns the downstream's half of an upgrade if both agreed to one.
     async fn forward(
         &self,
-        mut request: Request<Incoming>,
+        call: &mut Call,
+        target: &Target,
         downstream: &Downstream,
         exchange: &mut Exchange,
-    ) -> Result<Forwarded, ForwardError> {
-        // hyper puts its half of an upgrade there; nothing else is ever in it.
-        let upgrade = (!request.extensions().is_empty()).then(|| hyper::upgrade::on(&mut request));
-        let (mut head, body) = request.into_parts();
-        head.extensions.clear();
-        if let Some(own) = answer_ourselves(&head)? {
-            return Ok(Forwarded::Own(own));
-        }
-        let target = self.find(&head)?;
-        exchange.route(target);
+    ) -> Result<Option<Box<OnUpgrade>>, ForwardError> {
         let token = match &target.tokens {
             Some(tokens) => Some(current(tokens, exchange).await?),
             None => None,
         };
-        let (source, received) = BodySource::new(body, target.held());
-        exchange.receives(received);
-        let outgoing = Outgoing::prepare(head, source, target, &self.via)?;
-        let mut attempts = Attempts { target, outgoing, exchange, interim: downstream.interim.as_ref() };
-        let mut response = attempts.deliver(token.as_deref()).await?;
+        exchange.receives(call.outgoing.body.hold(target.held()));
+        call.outgoing.prepare(target, &self.via)?;
+        let Call { outgoing, trip, upgrade } = call;
+        let mut attempts =
+            Attempts { target, via: &self.via, outgoing, trip, exchange, interim: downstream.interim.as_ref() };
+        attempts.deliver(token.as_deref()).await?;
         if let (Some(tokens), Some(token)) = (&target.tokens, &token)
-            && target.is_refusal(response.status())
+            && attempts.is_refused()
         {
-            response = Box::pin(attempts.renew_and_repeat(response, tokens, token)).await?;
+            Box::pin(attempts.renew_and_repeat(tokens, token)).await?;
         }
-        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            let agreed = attempts.outgoing.wants_websocket() && headers::is_websocket(response.headers());
-            return match upgrade.filter(|_| agreed) {
-                Some(upgrade) => Ok(Forwarded::Tunnel(response, Box::new(upgrade))),
-                None => Err(ForwardError::BadUpgrade("The upstream changed to a protocol that was not asked for.")),
-            };
+        let response = trip.response.as_ref().ok_or_else(no_answer)?;
+        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            return Ok(None);
         }
-        Ok(Forwarded::Answer(response))
+        let agreed = outgoing.wants_websocket() && headers::is_websocket(response.headers());
+        match upgrade.take().filter(|_| agreed) {
+            Some(upgrade) => Ok(Some(Box::new(upgrade))),
+            None => Err(ForwardError::BadUpgrade("The upstream changed to a protocol that was not asked for.")),
+        }
     }
 
-    fn find(&self, head: &Parts) -> Result<&Arc<Target>, ForwardError> {
-        check_path(head)?;
-        let (path, method, headers) = (head.uri.path(), &head.method, &head.headers);
-        let (host, _) = outgoing::host_and_port(outgoing::authority(head).unwrap_or_default());
-        let found = match head.uri.authority() {
+    fn find(&self, head: &Parts, uri: &Uri) -> Result<&Arc<Target>, ForwardError> {
+        check_path(uri)?;
+        let (path, method, headers) = (uri.path(), &head.method, &head.headers);
+        let host = match self.routes.names_hosts() {
+            true => outgoing::host_and_port(outgoing::authority(uri, headers).unwrap_or_default()).0,
+            false => "",
+        };
+        let found = match uri.authority() {
             // As somebody's proxy: only to the host that was asked for.
             Some(authority) if self.proxies(authority.as_str()) => self.routes.find_named(host, path, method, headers),
             _ => self.routes.find(host, path, method, headers),
@@ -194,29 +215,47 @@ impl Forwarder {
     }
 }
 
-fn check_path(head: &Parts) -> Result<(), ForwardError> {
-    path::check(head.uri.path())
+/// One request under way: what lies still while futures come and go.
+struct Call {
+    outgoing: Outgoing,
+    trip: RoundTrip<RequestBody>,
+    upgrade: Option<OnUpgrade>,
+}
+
+impl Call {
+    fn new(mut head: Parts, body: Incoming, found: Found) -> Self {
+        // hyper puts its half of an upgrade there; nothing else is ever in it.
+        let upgrade = head.extensions.remove::<OnUpgrade>();
+        Self { outgoing: Outgoing::new(head, BodySource::new(body), found), trip: RoundTrip::default(), upgrade }
+    }
+}
+
+fn check_path(uri: &Uri) -> Result<(), ForwardError> {
+    path::check(uri.path())
         .map_err(|ambiguous| ForwardError::BadRequest { status: StatusCode::BAD_REQUEST, detail: ambiguous.0 })
 }
 
-/// What came of a request.
-enum Forwarded {
-    /// The upstream's answer.
-    Answer(Response<AnswerBody<RequestBody>>),
-    /// Ours, and not an error.
-    Own(Response<Bytes>),
-    /// The upstream agreed to change the protocol, and the downstream asked for it.
-    Tunnel(Response<AnswerBody<RequestBody>>, Box<hyper::upgrade::OnUpgrade>),
+/// What a request's head leads to.
+enum Beginning<'a> {
+    Target(&'a Arc<Target>),
+    /// An answer of ours that is no error.
+    Own(Box<Response<Bytes>>),
+}
+
+/// An attempt that did not fail has left an answer.
+#[cold]
+fn no_answer() -> ForwardError {
+    UpstreamError::Terminated("there is no answer".to_owned()).into()
 }
 
 /// What is not for any upstream: `OPTIONS *`, `Max-Forwards: 0`, TRACE, CONNECT (R18, R28, R38).
-fn answer_ourselves(head: &Parts) -> Result<Option<Response<Bytes>>, ForwardError> {
+fn answer_ourselves(head: &Parts, uri: &Uri) -> Result<Option<Response<Bytes>>, ForwardError> {
     let refused = |detail| Err(ForwardError::BadRequest { status: StatusCode::METHOD_NOT_ALLOWED, detail });
     match head.method {
         // It would echo the token.
         Method::TRACE => refused("TRACE is not served: the answer would show the access token."),
         Method::CONNECT => refused("CONNECT is not served."),
-        Method::OPTIONS if head.uri.path() == "*" || outgoing::max_forwards(head) == Some(0) => {
+        Method::OPTIONS if uri.path() == "*" || outgoing::max_forwards(&head.headers) == Some(0) => {
             let mut response = Response::new(Bytes::new());
             *response.status_mut() = StatusCode::NO_CONTENT;
             Ok(Some(response))

@@ -1,55 +1,67 @@
 //! A request as the upstream will see it, made once, written for each attempt.
 
-use http::header::{self, HeaderName, HeaderValue};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
-use http::{Method, Request, StatusCode, Version};
+use http::{Method, Request, StatusCode, Uri, Version};
 
 use super::ForwardError;
 use super::body::{BodySource, RequestBody};
-use super::headers::{self, HopByHop};
+use super::headers::{self, Found, HopByHop};
 use super::target::Target;
 use crate::token::AccessToken;
 use crate::upstream::Reuse;
+use crate::upstream::Upload;
 
 /// One request, ready to be sent, and sent again.
 pub(super) struct Outgoing {
-    head: Parts,
+    /// Taken by the first attempt.
+    head: Option<Parts>,
+    /// What that has left for another.
+    kept: Option<Kept>,
     pub(super) body: BodySource,
+    is_idempotent: bool,
+    is_1_1: bool,
     hop: HopByHop,
-    /// Whether a name has `_`: it may look like one that we set.
-    underscore: bool,
+    /// What may be among the fields.
+    found: Found,
+}
+
+/// What of a downstream's head goes on to the upstream, but for the target.
+struct Kept {
+    method: Method,
+    fields: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Outgoing {
-    /// Turns a downstream's head into the upstream's: target, `Host`, `Via`; what belongs to the downstream's
-    /// connection goes, and so do its credentials (R21, R37). The token comes later, attempt by attempt.
-    pub(super) fn prepare(mut head: Parts, body: BodySource, target: &Target, via: &Via) -> Result<Self, ForwardError> {
-        let found = headers::look(&head.headers);
-        if found.via && via.is_in(&head) {
+    /// What came, as it came.
+    pub(super) fn new(head: Parts, body: BodySource, found: Found) -> Self {
+        let is_idempotent = head.method.is_idempotent();
+        let is_1_1 = head.version == Version::HTTP_11;
+        Self { head: Some(head), kept: None, body, is_idempotent, is_1_1, hop: HopByHop::default(), found }
+    }
+
+    /// Takes away what belongs to the downstream's connection, and its credentials (R21, R37). What is ours comes with
+    /// each attempt.
+    pub(super) fn prepare(&mut self, target: &Target, via: &Via) -> Result<(), ForwardError> {
+        let Some(head) = &mut self.head else { return Ok(()) };
+        let (headers, found) = (&mut head.headers, self.found);
+        if found.via && via.is_in(headers) {
             return Err(ForwardError::Loop);
         }
         if found.max_forwards && head.method == Method::OPTIONS {
-            count_down(&mut head);
+            count_down(headers);
         }
-        let mut hop = headers::strip(&mut head.headers, found);
+        self.hop = headers::strip(headers, found);
         // A server ignores an Upgrade of HTTP/1.0 (RFC 9110 §7.8).
-        hop.websocket &= head.version == Version::HTTP_11;
+        self.hop.websocket &= self.is_1_1;
         if found.expect {
             // hyper has answered it, or will when the body is asked for (R20).
-            head.headers.remove(header::EXPECT);
+            headers.remove(header::EXPECT);
         }
         if found.authorization && !(target.settings.pass_authorization && target.tokens.is_none()) {
-            head.headers.remove(header::AUTHORIZATION);
+            headers.remove(header::AUTHORIZATION);
         }
-        set_host(&mut head, target)?;
-        let uri = target.uri(&head.uri).ok_or(UNREADABLE)?;
-        head.uri = uri;
-        head.version = Version::HTTP_11;
-        let mut outgoing = Self { head, body, hop, underscore: found.underscore };
-        outgoing.frame();
-        outgoing.edit(target);
-        outgoing.head.headers.append(header::VIA, via.value.clone());
-        Ok(outgoing)
+        Ok(())
     }
 
     /// Whether the downstream asks for a WebSocket.
@@ -59,89 +71,138 @@ impl Outgoing {
 
     /// Whether the request may be repeated although the upstream may have seen it (RFC 9110 §9.2.2).
     pub(super) fn is_idempotent(&self) -> bool {
-        self.head.method.is_idempotent()
+        self.is_idempotent
     }
 
     /// Which connection the first attempt may take.
     pub(super) fn reuse(&self) -> Reuse {
-        match self.is_idempotent() {
+        match self.is_idempotent {
             true => Reuse::Allowed,
             false => Reuse::Cautious,
         }
     }
 
-    /// The request for one attempt.
-    pub(super) fn request(&self, token: Option<&AccessToken>, body: RequestBody) -> Request<RequestBody> {
-        let mut head = self.head.clone();
-        if let Some(token) = token {
-            if self.underscore {
-                token.header_names().for_each(|name| headers::remove_look_alikes(&mut head.headers, name));
+    /// The request for one attempt: what came, with our target, `Host`, `Via`, edits and token.
+    pub(super) fn request(
+        &mut self,
+        target: &Target,
+        received: &Uri,
+        via: &Via,
+        token: Option<&AccessToken>,
+    ) -> Result<Request<Upload<RequestBody>>, ForwardError> {
+        let body = self.body.take().ok_or(BROKEN_OFF)?;
+        let mut head = match (self.head.take(), &self.kept) {
+            (Some(head), _) => {
+                self.kept = Some(Kept::of(&head, target));
+                head
             }
+            (None, Some(kept)) => kept.again(target),
+            (None, None) => return Err(BROKEN_OFF),
+        };
+        let headers = &mut head.headers;
+        set_host(headers, received, target)?;
+        frame(headers, self.body.is_unsized(), self.hop);
+        edit(headers, self.found, target);
+        headers.append(header::VIA, via.value.clone());
+        head.uri = target.uri(received).ok_or(UNREADABLE)?;
+        head.version = Version::HTTP_11;
+        if let Some(token) = token {
             for name in token.header_names() {
-                headers::forbid_trailer(&mut head.headers, name);
+                make_way(&mut head.headers, self.found, name);
             }
             token.authorize(&mut head);
         }
-        Request::from_parts(head, body)
-    }
-
-    /// Says how the body is framed, and what this hop wants of the next one.
-    fn frame(&mut self) {
-        let headers = &mut self.head.headers;
-        if self.body.is_unsized() {
-            headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
-        }
-        if self.hop.websocket {
-            headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
-            headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-        } else if self.hop.te_trailers {
-            headers.insert(header::CONNECTION, HeaderValue::from_static("te"));
-            headers.insert(header::TE, HeaderValue::from_static("trailers"));
-        }
-    }
-
-    fn edit(&mut self, target: &Target) {
-        let edit = &target.settings.request_headers;
-        for name in &edit.remove {
-            self.head.headers.remove(name);
-        }
-        for (name, value) in &edit.set {
-            if self.underscore {
-                headers::remove_look_alikes(&mut self.head.headers, name);
-            }
-            headers::forbid_trailer(&mut self.head.headers, name);
-            self.head.headers.insert(name, value.clone());
-        }
+        Ok(Request::from_parts(head, Upload::new(body)))
     }
 }
+
+impl Kept {
+    fn of(head: &Parts, target: &Target) -> Self {
+        let replaced = !target.settings.preserve_host;
+        let fields = head.headers.iter().filter(|(name, _)| !(replaced && *name == header::HOST));
+        let fields = fields.map(|(name, value)| (name.clone(), value.clone())).collect();
+        Self { method: head.method.clone(), fields }
+    }
+
+    fn again(&self, target: &Target) -> Parts {
+        let (mut head, ()) = Request::new(()).into_parts();
+        head.method = self.method.clone();
+        if !target.settings.preserve_host {
+            // It goes first, where it was.
+            head.headers.insert(header::HOST, target.upstream.host().clone());
+        }
+        // As many as came once before.
+        head.headers.extend(self.fields.iter().map(|(name, value)| (Some(name.clone()), value.clone())));
+        head
+    }
+}
+
+/// Says how the body is framed, and what this hop wants of the next one.
+fn frame(headers: &mut HeaderMap, is_unsized: bool, hop: HopByHop) {
+    if is_unsized {
+        headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
+    if hop.websocket {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    } else if hop.te_trailers {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("te"));
+        headers.insert(header::TE, HeaderValue::from_static("trailers"));
+    }
+}
+
+fn edit(headers: &mut HeaderMap, found: Found, target: &Target) {
+    let edit = &target.settings.request_headers;
+    for name in &edit.remove {
+        headers.remove(name);
+    }
+    for (name, value) in &edit.set {
+        make_way(headers, found, name);
+        headers.insert(name, value.clone());
+    }
+}
+
+/// Takes away what could pass for a field that is ours to set.
+fn make_way(headers: &mut HeaderMap, found: Found, name: &HeaderName) {
+    if found.underscore {
+        headers::remove_look_alikes(headers, name);
+    }
+    if found.trailer {
+        headers::forbid_trailer(headers, name);
+    }
+}
+
+/// What becomes of a request whose body cannot be had again.
+pub(super) const BROKEN_OFF: ForwardError =
+    ForwardError::BadRequest { status: StatusCode::BAD_REQUEST, detail: "The request's body broke off." };
 
 /// What a request target becomes that cannot be written for the upstream.
 const UNREADABLE: ForwardError =
     ForwardError::BadRequest { status: StatusCode::BAD_REQUEST, detail: "The request target is not understood." };
 
 /// The upstream's own `Host`, or the downstream's; in absolute form the target's authority is the latter (R18).
-fn set_host(head: &mut Parts, target: &Target) -> Result<(), ForwardError> {
-    let host = match (target.settings.preserve_host, head.uri.authority()) {
+fn set_host(headers: &mut HeaderMap, received: &Uri, target: &Target) -> Result<(), ForwardError> {
+    let host = match (target.settings.preserve_host, received.authority()) {
         (false, _) => target.upstream.host().clone(),
-        (true, None) if head.headers.contains_key(header::HOST) => return Ok(()),
+        (true, None) if headers.contains_key(header::HOST) => return Ok(()),
         // HTTP/1.0 without Host: there is nothing to preserve, and HTTP/1.1 needs one.
         (true, None) => target.upstream.host().clone(),
         (true, Some(authority)) => HeaderValue::from_str(authority.as_str()).map_err(|_| UNREADABLE)?,
     };
-    head.headers.insert(header::HOST, host);
+    headers.insert(header::HOST, host);
     Ok(())
 }
 
 /// `Max-Forwards` of an OPTIONS request (RFC 9110 §7.6.2). Zero has been answered before.
-fn count_down(head: &mut Parts) {
-    if let Some(left) = max_forwards(head) {
-        head.headers.insert(MAX_FORWARDS, HeaderValue::from(left.saturating_sub(1)));
+fn count_down(headers: &mut HeaderMap) {
+    if let Some(left) = max_forwards(headers) {
+        headers.insert(MAX_FORWARDS, HeaderValue::from(left.saturating_sub(1)));
     }
 }
 
 /// How often the request may still be forwarded.
-pub(super) fn max_forwards(head: &Parts) -> Option<u64> {
-    head.headers.get(MAX_FORWARDS)?.to_str().ok()?.trim().parse().ok()
+pub(super) fn max_forwards(headers: &HeaderMap) -> Option<u64> {
+    headers.get(MAX_FORWARDS)?.to_str().ok()?.trim().parse().ok()
 }
 
 const MAX_FORWARDS: HeaderName = header::MAX_FORWARDS;
@@ -158,8 +219,8 @@ impl Via {
         Self { value: value.unwrap_or(HeaderValue::from_static("1.1 bearer-proxy")), pseudonym: pseudonym.to_owned() }
     }
 
-    fn is_in(&self, head: &Parts) -> bool {
-        head.headers
+    fn is_in(&self, headers: &HeaderMap) -> bool {
+        headers
             .get_all(header::VIA)
             .iter()
             .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
@@ -169,10 +230,10 @@ impl Via {
 }
 
 /// The authority that a request names: of its target, or of `Host`.
-pub(super) fn authority(head: &Parts) -> Option<&str> {
-    match head.uri.authority() {
+pub(super) fn authority<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Option<&'a str> {
+    match uri.authority() {
         Some(authority) => Some(authority.as_str()),
-        None => head.headers.get(header::HOST)?.to_str().ok(),
+        None => headers.get(header::HOST)?.to_str().ok(),
     }
 }
 

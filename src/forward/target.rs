@@ -113,12 +113,13 @@ impl Rewrite {
 
     fn apply(&self, received: &Uri) -> Option<Uri> {
         let received = received.path_and_query()?;
-        if self.cut == 0 && self.base.is_empty() {
-            return Some(origin(received.clone()));
-        }
         let text = received.as_str();
         let (path, query) = text.split_at_checked(received.path().len())?;
-        let rest = path.get(self.cut..)?;
+        let (cut, rest) = path.split_at_checked(self.cut)?;
+        if cut == self.base && !rest.is_empty() {
+            // Nothing changes, and what does not change need not be written and checked again.
+            return Some(origin(received.clone()));
+        }
         let (front, rest) = match rest.is_empty() {
             true => (self.whole.as_str(), ""),
             false => (self.base.as_str(), rest),

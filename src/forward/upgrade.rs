@@ -8,16 +8,16 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout};
 
-use super::exchange::Exchange;
+use super::answer::Carried;
 
 /// Carries bytes both ways, once both sides have switched, until either side ends or nothing moves for `idle`.
-pub(super) async fn carry(downstream: OnUpgrade, upstream: OnUpgrade, idle: Duration, mut exchange: Box<Exchange>) {
+pub(super) async fn carry(downstream: OnUpgrade, upstream: OnUpgrade, idle: Duration, mut carried: Box<Carried>) {
     let (Ok(downstream), Ok(upstream)) = tokio::join!(downstream, upstream) else {
         tracing::debug!("a tunnel was given up before it began");
         return;
     };
     let moved = both_ways(TokioIo::new(downstream), TokioIo::new(upstream), idle).await;
-    exchange.tunnelled(moved.up, moved.down);
+    carried.exchange.tunnelled(moved.up, moved.down);
 }
 
 struct Moved {

@@ -65,9 +65,14 @@ impl Hosts {
         }
     }
 
+    /// Whether no route names any.
+    pub(super) fn is_empty(&self) -> bool {
+        self.buckets.len() == 1
+    }
+
     /// The most specific bucket.
     pub(super) fn first(&self, host: &str) -> usize {
-        if self.buckets.len() == 1 {
+        if self.is_empty() {
             return ANY;
         }
         let (exact, below) = self.look_up(host.strip_suffix('.').unwrap_or(host));

@@ -78,6 +78,11 @@ impl<T> RouteTable<T> {
         self.hosts.first(host) != ANY
     }
 
+    /// Whether any route names a host: if none does, which host is asked for leads to none.
+    pub fn names_hosts(&self) -> bool {
+        !self.hosts.is_empty()
+    }
+
     /// All there is, in file order.
     pub fn iter(&self) -> impl Iterator<Item = (&Matcher, &T)> {
         self.routes.iter().map(|(matcher, to)| (matcher, to))

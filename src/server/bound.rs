@@ -9,23 +9,59 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
+use super::Workers;
 use super::settings::ListenAddress;
 
-/// A socket that listens.
+/// A socket that listens: one, with a descriptor for each of those who accept. Whoever is free takes the next connection,
+/// and none is lost or waits in the queue of one who is not, as with sockets of their own at the same address.
 pub struct Bound {
-    socket: Listening,
+    sockets: Vec<Listening>,
     address: ListenAddress,
+    local_addr: Option<SocketAddr>,
 }
 
-enum Listening {
+/// A socket that listens, with a runtime.
+pub(super) enum Listening {
     Tcp(TcpListener),
     Unix(UnixListener),
+}
+
+/// The same without.
+enum Opened {
+    Tcp(std::net::TcpListener),
+    Unix(std::os::unix::net::UnixListener),
 }
 
 /// A connection just accepted.
 pub(super) enum Accepted {
     Tcp(TcpStream, IpAddr),
     Unix(UnixStream),
+}
+
+/// A connection on its way to another runtime.
+pub(super) enum Detached {
+    Tcp(std::net::TcpStream, IpAddr),
+    Unix(std::os::unix::net::UnixStream),
+}
+
+impl Accepted {
+    /// Takes it out of the runtime that accepted it.
+    pub(super) fn detach(self) -> io::Result<Detached> {
+        match self {
+            Self::Tcp(stream, peer) => Ok(Detached::Tcp(stream.into_std()?, peer)),
+            Self::Unix(stream) => stream.into_std().map(Detached::Unix),
+        }
+    }
+}
+
+impl Detached {
+    /// Puts it into the runtime that this is called on.
+    pub(super) fn attach(self) -> io::Result<Accepted> {
+        match self {
+            Self::Tcp(stream, peer) => Ok(Accepted::Tcp(TcpStream::from_std(stream)?, peer)),
+            Self::Unix(stream) => UnixStream::from_std(stream).map(Accepted::Unix),
+        }
+    }
 }
 
 /// A listener that could not be opened.
@@ -39,19 +75,28 @@ pub struct BindError {
 }
 
 impl Bound {
-    /// Opens the socket. A Unix socket that nobody listens on any more is replaced; its mode is 0600.
+    /// Opens the socket, for all of these workers. A Unix socket that nobody listens on any more is replaced; its mode is
+    /// 0600.
     ///
     /// # Errors
     ///
     /// The address is in use, not ours, or not allowed.
-    pub fn open(address: &ListenAddress) -> Result<Self, BindError> {
-        let socket = match address {
-            ListenAddress::Tcp(address) => tcp(*address).map(Listening::Tcp),
-            ListenAddress::Unix(path) => unix(path).map(Listening::Unix),
+    pub fn open(address: &ListenAddress, workers: &Workers) -> Result<Self, BindError> {
+        let opened = match address {
+            ListenAddress::Tcp(address) => tcp(*address).map(Opened::Tcp),
+            ListenAddress::Unix(path) => unix(path).map(Opened::Unix),
             ListenAddress::Systemd(name) => systemd(name),
         };
-        match socket {
-            Ok(socket) => Ok(Self { socket, address: address.clone() }),
+        let sockets = opened.and_then(|opened| {
+            let sockets = workers.runtimes().map(|runtime| {
+                // Whoever registers a socket must be on the runtime that is to look at it.
+                let _on_it = runtime.enter();
+                opened.listening()
+            });
+            Ok((sockets.collect::<io::Result<_>>()?, opened.local_addr()))
+        });
+        match sockets {
+            Ok((sockets, local_addr)) => Ok(Self { sockets, address: address.clone(), local_addr }),
             Err(source) => Err(BindError { address: address.to_string(), source }),
         }
     }
@@ -65,27 +110,48 @@ impl Bound {
     /// Where it really listens: port 0 has become a port. `None` for a Unix socket.
     #[must_use]
     pub fn local_addr(&self) -> Option<SocketAddr> {
-        match &self.socket {
-            Listening::Tcp(listener) => listener.local_addr().ok(),
-            Listening::Unix(_) => None,
+        self.local_addr
+    }
+
+    /// One for each worker. When all are dropped, and this is, it listens no more.
+    pub(super) fn take_sockets(&mut self) -> Vec<Listening> {
+        std::mem::take(&mut self.sockets)
+    }
+}
+
+impl Opened {
+    /// Another descriptor of it, for the runtime that this is called on.
+    fn listening(&self) -> io::Result<Listening> {
+        match self {
+            Self::Tcp(listener) => TcpListener::from_std(listener.try_clone()?).map(Listening::Tcp),
+            Self::Unix(listener) => UnixListener::from_std(listener.try_clone()?).map(Listening::Unix),
         }
     }
 
+    fn local_addr(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(listener) => listener.local_addr().ok(),
+            Self::Unix(_) => None,
+        }
+    }
+}
+
+impl Listening {
     pub(super) async fn accept(&self) -> io::Result<Accepted> {
-        match &self.socket {
-            Listening::Tcp(listener) => {
+        match self {
+            Self::Tcp(listener) => {
                 let (stream, peer) = listener.accept().await?;
                 stream.set_nodelay(true)?;
                 Ok(Accepted::Tcp(stream, peer.ip()))
             }
-            Listening::Unix(listener) => listener.accept().await.map(|(stream, _)| Accepted::Unix(stream)),
+            Self::Unix(listener) => listener.accept().await.map(|(stream, _)| Accepted::Unix(stream)),
         }
     }
 }
 
 impl Drop for Bound {
     fn drop(&mut self) {
-        if let (Listening::Unix(_), ListenAddress::Unix(path)) = (&self.socket, &self.address) {
+        if let ListenAddress::Unix(path) = &self.address {
             // Ours: nobody can connect to it any more.
             let _ = std::fs::remove_file(path);
         }
@@ -95,19 +161,19 @@ impl Drop for Bound {
 /// Connections that may wait to be accepted; the kernel cuts it down to its own limit.
 const BACKLOG: i32 = 1024;
 
-fn tcp(address: SocketAddr) -> io::Result<TcpListener> {
+fn tcp(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // A restart need not wait for connections of the past.
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
-    TcpListener::from_std(socket.into())
+    Ok(socket.into())
 }
 
 /// Makes the socket under another name, with its mode, and moves it into place: at no moment can anybody else connect,
 /// or find none.
-fn unix(path: &Path) -> io::Result<UnixListener> {
+fn unix(path: &Path) -> io::Result<std::os::unix::net::UnixListener> {
     match std::fs::symlink_metadata(path) {
         Ok(found) if !found.file_type().is_socket() => {
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, "the file is there already, and no socket"));
@@ -128,11 +194,11 @@ fn unix(path: &Path) -> io::Result<UnixListener> {
     std::fs::set_permissions(&hidden, std::fs::Permissions::from_mode(0o600))?;
     socket.listen(BACKLOG)?;
     std::fs::rename(&hidden, path)?;
-    UnixListener::from_std(socket.into())
+    Ok(socket.into())
 }
 
 /// A socket from the service manager, by its `FileDescriptorName=`.
-fn systemd(name: &str) -> io::Result<Listening> {
+fn systemd(name: &str) -> io::Result<Opened> {
     let names = &PASSED.names;
     let index = names.split(':').position(|given| given == name).ok_or_else(|| {
         io::Error::new(io::ErrorKind::NotFound, format!("no socket named {name} was passed (LISTEN_FDNAMES={names})"))
@@ -140,12 +206,12 @@ fn systemd(name: &str) -> io::Result<Listening> {
     let mut sockets = PASSED.sockets.lock().unwrap_or_else(PoisonError::into_inner);
     if let Ok(Some(listener)) = sockets.take_tcp_listener(index) {
         listener.set_nonblocking(true)?;
-        return TcpListener::from_std(listener).map(Listening::Tcp);
+        return Ok(Opened::Tcp(listener));
     }
     match sockets.take_unix_listener(index)? {
         Some(listener) => {
             listener.set_nonblocking(true)?;
-            UnixListener::from_std(listener).map(Listening::Unix)
+            Ok(Opened::Unix(listener))
         }
         None => Err(io::Error::new(
             io::ErrorKind::NotFound,

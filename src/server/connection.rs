@@ -82,6 +82,8 @@ fn builder(limits: Limits) -> Builder {
     let mut builder = Builder::new();
     // Heads are timed by the sweep; a date is the upstream's to give (R30).
     builder.auto_date_header(false).header_read_timeout(None);
+    // A downstream that leaves is noticed all the same: by the guard, for less.
+    builder.half_close(true);
     limits.configure(&mut builder);
     builder
 }

@@ -1,4 +1,5 @@
-//! Sockets: accept, TLS, strict reading of request heads, drain. Knows nothing of how many of it run.
+//! Sockets: accept, TLS, strict reading of request heads, drain. A connection lives on one runtime; on which, is decided in
+//! `workers`.
 
 mod admit;
 mod bound;
@@ -8,6 +9,7 @@ mod service;
 pub mod settings;
 mod socket;
 pub mod strict;
+mod workers;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -15,24 +17,27 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::Semaphore;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 
-use bound::Accepted;
+use admit::Era;
 pub use bound::{BindError, Bound, take_passed_sockets};
 use connection::Current;
 use registry::{Command, Registry};
-use settings::{ListenerSettings, ListenerTimeouts};
-use socket::{Broken, Socket};
+use settings::{ListenAddress, ListenerSettings, ListenerTimeouts};
+use socket::Broken;
+pub use workers::Workers;
 
 use crate::access::AccessSettings;
 use crate::forward::Forwarder;
 use crate::telemetry::ListenerMetrics;
 
 /// What a listener serves from. A reload makes a new one; requests under way end with the one they began with.
+#[derive(Clone)]
 pub struct Serving {
     forwarder: Arc<Forwarder>,
+    /// For each of the listener's workers.
+    forwarders: Vec<Arc<Forwarder>>,
     access: AccessSettings,
     tls: Option<Arc<rustls::ServerConfig>>,
     timeouts: ListenerTimeouts,
@@ -42,6 +47,7 @@ pub struct Serving {
     connections: usize,
     /// The port it listens on; `None`: none, or not known.
     port: Option<u16>,
+    era: Era,
 }
 
 impl Serving {
@@ -61,6 +67,7 @@ impl Serving {
         };
         Self {
             forwarder,
+            forwarders: Vec::new(),
             access: settings.access.clone(),
             tls,
             timeouts: settings.timeouts,
@@ -68,6 +75,7 @@ impl Serving {
             permits,
             connections,
             port: None,
+            era: Era::begin(),
         }
     }
 
@@ -76,13 +84,32 @@ impl Serving {
     pub fn on_port(self, port: Option<u16>) -> Self {
         Self { port, ..self }
     }
+
+    /// With a forwarder for each of the listener's workers.
+    #[must_use]
+    pub fn dealt_out(self, forwarders: &[Arc<Forwarder>]) -> Self {
+        Self { forwarders: forwarders.to_vec(), ..self }
+    }
+
+    /// The same for each worker: nothing that a request touches do two of them have in common.
+    fn parts(&self) -> impl Iterator<Item = Self> {
+        self.forwarders.iter().map(|forwarder| Self {
+            forwarder: Arc::clone(forwarder),
+            forwarders: Vec::new(),
+            ..self.clone()
+        })
+    }
 }
 
 /// A listener that serves.
 pub struct Listener {
     /// Where it really listens; `None` for a Unix socket.
     local_addr: Option<SocketAddr>,
+    address: ListenAddress,
     current: Current,
+    workers: Workers,
+    /// What each of them serves from.
+    parts: Vec<Current>,
     registry: Arc<Registry>,
     metrics: Arc<ListenerMetrics>,
 }
@@ -91,11 +118,14 @@ pub struct Listener {
 pub type Stop = watch::Receiver<bool>;
 
 impl Listener {
-    /// A listener for this socket, which [`Listener::serve`] is then to be given.
+    /// A listener for this socket, which [`Listener::serve`] is then to be given. What it serves from has a forwarder for
+    /// each of the workers.
     #[must_use]
-    pub fn new(bound: &Bound, serving: Serving, metrics: Arc<ListenerMetrics>) -> Self {
+    pub fn new(bound: &Bound, serving: Serving, workers: Workers, metrics: Arc<ListenerMetrics>) -> Self {
+        let parts = serving.parts().map(|part| Arc::new(ArcSwap::from_pointee(part))).collect();
         let current = Arc::new(ArcSwap::from_pointee(serving));
-        Self { local_addr: bound.local_addr(), current, registry: Arc::default(), metrics }
+        let (local_addr, address) = (bound.local_addr(), bound.address().clone());
+        Self { local_addr, address, current, workers, parts, registry: Arc::default(), metrics }
     }
 
     /// Where it really listens; `None` for a Unix socket.
@@ -118,6 +148,9 @@ impl Listener {
     /// What it serves from, from the next request on.
     pub fn replace(&self, serving: Serving) {
         let permits = Arc::clone(&serving.permits);
+        for (current, part) in self.parts.iter().zip(serving.parts()) {
+            current.store(Arc::new(part));
+        }
         let previous = self.current.swap(Arc::new(serving));
         if !Arc::ptr_eq(&previous.permits, &permits) {
             // Whoever waits for the old limit waits for the new one instead.
@@ -127,13 +160,14 @@ impl Listener {
 
     /// Accepts and serves until told to stop. Then the socket is closed, so that new connections are refused; idle
     /// connections are closed at once, requests under way have `drain` to end, and what is left is cut off.
-    pub async fn serve(self: Arc<Self>, bound: Bound, mut stop: Stop, drain: impl Fn() -> Duration) {
+    pub async fn serve(self: Arc<Self>, mut bound: Bound, mut stop: Stop, drain: impl Fn() -> Duration) {
+        let mut accepting = self.accept(&mut bound);
         tokio::select! {
-            () = self.accept(&bound) => {}
             () = self.sweep() => {}
             _ = stop.wait_for(|stop| *stop) => {}
         }
-        let address = bound.address().clone();
+        // The socket is closed when nobody has it any more.
+        accepting.shutdown().await;
         drop(bound);
         self.registry.tell(Command::Finish);
         let swept = async {
@@ -143,40 +177,10 @@ impl Listener {
             }
         };
         if tokio::time::timeout(drain(), swept).await.is_err() {
-            tracing::warn!(listener = %address, "shutdown.drain has passed: cutting off what is left");
+            tracing::warn!(listener = %self.address, "shutdown.drain has passed: cutting off what is left");
             self.registry.tell(Command::Cut);
             // Cutting off takes one poll of each; a connection inside a handshake ends with the runtime.
             let _ = tokio::time::timeout(Duration::from_secs(1), self.registry.emptied()).await;
-        }
-    }
-
-    async fn accept(&self, bound: &Bound) {
-        loop {
-            // Not held while waiting: it would keep the routes of before a reload.
-            let permits = Arc::clone(&self.current.load().permits);
-            // Beyond the limit, connections wait in the kernel's accept queue. Closed: a reload has set another limit.
-            let Ok(permit) = permits.acquire_owned().await else { continue };
-            let accepted = match bound.accept().await {
-                Ok(accepted) => accepted,
-                Err(error) => {
-                    accept_failed(bound, &error).await;
-                    continue;
-                }
-            };
-            let (current, registry) = (Arc::clone(&self.current), Arc::clone(&self.registry));
-            let open = self.metrics.accepted();
-            // Owned by the registry, which ends it at the latest when the drain has passed.
-            tokio::spawn(async move {
-                let broken = Broken::default();
-                match accepted {
-                    Accepted::Tcp(stream, peer) => {
-                        let stream = Socket::new(stream, broken.clone());
-                        handshake(stream, broken, Some(peer), current, &registry).await;
-                    }
-                    Accepted::Unix(stream) => handshake(stream, broken, None, current, &registry).await,
-                }
-                drop((permit, open));
-            });
         }
     }
 
@@ -188,16 +192,6 @@ impl Listener {
             self.registry.sweep();
         }
     }
-}
-
-/// A connection that died in the queue is nothing; having no descriptors left is worth a pause.
-async fn accept_failed(bound: &Bound, error: &std::io::Error) {
-    use std::io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
-    if matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted) {
-        return;
-    }
-    tracing::warn!(listener = %bound.address(), %error, "cannot accept connections");
-    tokio::time::sleep(Duration::from_millis(100)).await;
 }
 
 /// Serves one stream that is already there, as a listener serves each of its own, until it ends: for benches, and for

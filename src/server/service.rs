@@ -12,7 +12,7 @@ use http::{Request, Response, StatusCode, Version};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 
 use super::Serving;
-use super::admit::admit;
+use super::admit::Admission;
 use super::connection::Current;
 use super::strict::{Handle, Limits};
 use crate::access::Peer;
@@ -24,7 +24,7 @@ use crate::forward::Tunnel;
 /// What the requests of one connection share.
 pub(super) struct Requests {
     current: Current,
-    peer: Peer,
+    admission: Admission,
     downstream: Downstream,
     /// The same, for a downstream that does not know interim answers.
     downstream_1_0: Downstream,
@@ -40,7 +40,7 @@ impl Requests {
         let downstream_1_0 = Downstream { peer, interim: None };
         Arc::new(Self {
             current,
-            peer: peer.map_or(Peer::Unix, Peer::from),
+            admission: Admission::of(peer.map_or(Peer::Unix, Peer::from)),
             downstream,
             downstream_1_0,
             handle,
@@ -58,7 +58,7 @@ impl Requests {
         self: Arc<Self>,
         request: Request<Incoming>,
     ) -> impl Future<Output = Result<Response<WatchedBody>, Infallible>> {
-        let (head, body) = request.into_parts();
+        let (mut head, body) = request.into_parts();
         let mut watched = WatchedBody { body: None, requests: self };
         async move {
             let requests = &*watched.requests;
@@ -67,8 +67,8 @@ impl Requests {
             let asks_upgrade = !head.extensions.is_empty();
             let serving = requests.current.load_full();
             let downstream = requests.downstream(head.version);
-            let reply = match requests.may_be_forwarded(&serving, ordinal, &head, downstream) {
-                Ok(()) => serving.forwarder.handle(Request::from_parts(head, body), downstream).await,
+            let reply = match requests.may_be_forwarded(&serving, ordinal, &mut head) {
+                Ok(()) => serving.forwarder.handle(head, body, downstream).await,
                 Err(response) => (*response).into(),
             };
             requests.handle.response_started();
@@ -106,14 +106,14 @@ impl Requests {
         &self,
         serving: &Serving,
         ordinal: u64,
-        head: &Parts,
-        downstream: &Downstream,
+        head: &mut Parts,
     ) -> Result<(), Box<Response<ResponseBody>>> {
         if let Some(violation) = self.handle.refused(ordinal) {
             let error = ForwardError::BadRequest { status: violation.status, detail: violation.detail };
-            return Err(Box::new(serving.forwarder.refuse_unread(downstream, &error)));
+            return Err(Box::new(serving.forwarder.refuse_unread(&error)));
         }
-        admit(serving, self.peer, head).map_err(|error| Box::new(serving.forwarder.refuse(head, downstream, &error)))
+        let admitted = self.admission.admit(serving, head);
+        admitted.map_err(|error| Box::new(serving.forwarder.refuse(head, &error)))
     }
 
     /// A request to upgrade has its answer: what follows it on the connection is known.

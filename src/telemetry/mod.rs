@@ -8,6 +8,7 @@ mod access_log;
 mod diagnostics;
 mod metrics;
 pub mod settings;
+mod slot;
 mod spool;
 
 pub use access_log::{AccessLog, Record, TokenAction};

@@ -7,8 +7,7 @@
 
 mod sink;
 
-use std::cell::Cell;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
@@ -16,6 +15,7 @@ use std::time::{Duration, Instant};
 pub(super) use sink::Sink;
 
 use super::metrics::Counter;
+use super::slot::slot;
 
 /// How a spool behaves.
 pub(super) struct Settings {
@@ -37,6 +37,8 @@ pub(super) struct Spool<S> {
 
 struct Shared<S> {
     shards: Box<[Shard<S>]>,
+    /// How many bytes a shard takes.
+    room: usize,
     /// There is something to write. Set by appenders after their push, cleared by the writer before it looks.
     pending: AtomicBool,
     /// Some shard is filling up: write now.
@@ -66,6 +68,7 @@ impl<S: Default + Send + 'static> Spool<S> {
         let shard = || Shard(Mutex::new(Lines { bytes: Vec::new(), state: S::default() }));
         let shared = Arc::new(Shared {
             shards: (0..count).map(|_| shard()).collect(),
+            room: MAX_BYTES / count,
             pending: AtomicBool::new(false),
             hurry: AtomicBool::new(false),
             reopen: AtomicBool::new(false),
@@ -87,7 +90,7 @@ impl<S: Default + Send + 'static> Spool<S> {
         let shared = &*self.shared;
         let Some(shard) = shared.shards.get(slot() & (shared.shards.len() - 1)) else { return };
         let mut lines = lock(&shard.0);
-        if lines.bytes.len() >= MAX_BYTES / shared.shards.len() {
+        if lines.bytes.len() >= shared.room {
             return shared.settings.dropped.add(1);
         }
         let Lines { bytes, state } = &mut *lines;
@@ -179,20 +182,6 @@ impl<S> Shared<S> {
             || self.reopen.load(Ordering::Acquire)
             || self.asked.load(Ordering::Acquire) != *lock(&self.done)
     }
-}
-
-/// This thread's number, given out in turn: with no more workers than shards, none share one.
-fn slot() -> usize {
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    thread_local! {
-        static SLOT: Cell<usize> = const { Cell::new(usize::MAX) };
-    }
-    SLOT.with(|slot| {
-        if slot.get() == usize::MAX {
-            slot.set(NEXT.fetch_add(1, Ordering::Relaxed));
-        }
-        slot.get()
-    })
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -30,6 +30,13 @@ impl Moment {
         Self { monotonic: self.monotonic + span, wall: self.wall + span }
     }
 
+    /// The wall clock now that the monotonic one says that so much has passed. It is looked at after a second only:
+    /// it may have been set, or the machine may have slept.
+    #[must_use]
+    pub fn wall_after(self, passed: Duration) -> SystemTime {
+        if passed < Duration::from_secs(1) { self.wall + passed } else { SystemTime::now() }
+    }
+
     /// Whether either clock has reached `other`.
     #[must_use]
     pub fn reached(self, other: Self) -> bool {
@@ -74,6 +81,13 @@ mod tests {
         assert_eq!(Moment { monotonic: now.monotonic, wall: now.wall + MINUTE * 2 }.until(later), Duration::ZERO);
         // Set back by a day: the monotonic clock decides.
         assert_eq!(Moment { monotonic: now.monotonic, wall: now.wall - MINUTE * 1440 }.until(later), MINUTE);
+    }
+
+    #[test]
+    fn the_wall_clock_is_looked_at_again_when_much_has_passed() {
+        let before = Moment { monotonic: Instant::now(), wall: SystemTime::UNIX_EPOCH };
+        assert_eq!(before.wall_after(Duration::from_millis(999)), before.wall + Duration::from_millis(999));
+        assert!(before.wall_after(Duration::from_secs(1)) > before.wall + MINUTE);
     }
 
     #[test]

@@ -14,19 +14,25 @@ use super::watch::Watch;
 /// A request's body on its way to the upstream.
 pub struct Upload<B> {
     body: B,
-    /// `None`: there is no body.
-    watch: Option<Arc<Watch>>,
-    idle: u64,
-    response_head: u64,
+    /// `None`: there is no body, or it has no connection yet.
+    watched: Option<Watched>,
+}
+
+/// Who is told of a body's progress, and what it may take, in milliseconds.
+pub(super) struct Watched {
+    pub(super) watch: Arc<Watch>,
+    pub(super) idle: u64,
+    pub(super) response_head: u64,
 }
 
 impl<B> Upload<B> {
-    pub(super) fn new(body: B, watch: Option<Arc<Watch>>, idle: u64, response_head: u64) -> Self {
-        Self { body, watch, idle, response_head }
+    /// A body that has no connection yet.
+    pub fn new(body: B) -> Self {
+        Self { body, watched: None }
     }
 
-    pub(super) fn into_inner(self) -> B {
-        self.body
+    pub(super) fn goes_out(&mut self, watched: Option<Watched>) {
+        self.watched = watched;
     }
 }
 
@@ -36,17 +42,17 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Upload<B> {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let polled = Pin::new(&mut self.body).poll_frame(cx);
-        if let Some(watch) = &self.watch {
+        if let Some(Watched { watch, .. }) = &self.watched {
             watch.waits_for_body(polled.is_pending());
         }
         let frame = ready!(polled);
-        if let Some(watch) = &self.watch {
+        if let Some(Watched { watch, idle, response_head }) = &self.watched {
             match &frame {
                 Some(Ok(frame)) if !frame.is_trailers() && !self.body.is_end_stream() => {
-                    watch.upload_moved(self.idle);
+                    watch.upload_moved(*idle);
                 }
                 // hyper does not ask again once the body says that it has ended, nor after trailers.
-                Some(Ok(_)) | None => watch.upload_ended(self.response_head),
+                Some(Ok(_)) | None => watch.upload_ended(*response_head),
                 Some(Err(_)) => {}
             }
         }
@@ -75,15 +81,18 @@ struct Lease<B> {
 }
 
 impl<B> AnswerBody<B> {
-    pub(super) fn new(body: Incoming, connection: Connection<B>, pool: &Arc<Pool<B>>, idle: u64) -> Self {
-        let mut answer = Self { body, lease: None };
+    pub(super) fn new(body: Incoming) -> Self {
+        Self { body, lease: None }
+    }
+
+    /// Makes it the holder of the connection that it comes over.
+    pub(super) fn hold(&mut self, connection: Connection<B>, pool: &Arc<Pool<B>>, idle: u64) {
         // While the request's body is still on its way, the connection must be there to be aborted.
-        if answer.body.is_end_stream() && connection.can_be_reused() {
+        if self.body.is_end_stream() && connection.can_be_reused() {
             pool.put(connection);
         } else {
-            answer.lease = Some(Lease { connection, pool: Arc::clone(pool), idle });
+            self.lease = Some(Lease { connection, pool: Arc::clone(pool), idle });
         }
-        answer
     }
 
     /// Ends the connection now: the request's body is wanted back, and nobody will read the rest of this answer.

@@ -5,19 +5,23 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
-use http::{Request, Response, Version};
+use http::{HeaderMap, Request, Response, StatusCode, Version};
 use hyper::body::{Body, Incoming};
+use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{Builder, Connection as Driver, SendRequest};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::body::{AnswerBody, Upload};
+use super::body::{AnswerBody, Upload, Watched};
 use super::clock;
 use super::connector::describe;
 use super::haste::Haste;
+use super::interim::Reader;
 use super::pool::Pool;
 use super::settings::Timeouts;
 use super::watch::Watch;
-use super::{SendError, UpstreamError};
+use super::{RoundTrip, UpstreamError};
 
 /// The right to send one request at a time.
 pub(super) struct Connection<B> {
@@ -34,16 +38,19 @@ pub(super) struct Connection<B> {
 pub(super) struct Halves<B> {
     sender: SendRequest<Upload<B>>,
     driver: std::pin::Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>,
+    watch: Arc<Watch>,
 }
 
 pub(super) async fn handshake<I, B>(builder: &Builder, io: I) -> hyper::Result<Halves<B>>
 where
-    I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     B: Body<Data = bytes::Bytes> + Send + Unpin + 'static,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
-    let (sender, driver): (_, Driver<I, Upload<B>>) = builder.handshake(io).await?;
-    Ok(Halves { sender, driver: Box::pin(driver.with_upgrades()) })
+    let watch = Arc::new(Watch::new());
+    let io = TokioIo::new(Reader::new(io, Arc::clone(&watch)));
+    let (sender, driver): (_, Driver<_, Upload<B>>) = builder.handshake(io).await?;
+    Ok(Halves { sender, driver: Box::pin(driver.with_upgrades()), watch })
 }
 
 impl<B> Halves<B>
@@ -54,8 +61,7 @@ where
     /// Starts to drive. The permit is given back, and `open` dropped, when the connection ends; `haste` is told if the
     /// upstream closes it while it is idle.
     pub(super) fn spawn(self, permit: OwnedSemaphorePermit, open: Box<dyn Send>, haste: Arc<Haste>) -> Connection<B> {
-        let watch = Arc::new(Watch::new());
-        let driver = self.driver;
+        let (driver, watch) = (self.driver, self.watch);
         let driven = Arc::clone(&watch);
         let task = tokio::spawn(async move {
             let _told_at_last = driven.drive();
@@ -110,6 +116,11 @@ impl<B> Connection<B> {
         sender.is_ready() || sender.ready().await.is_ok()
     }
 
+    /// Whether a request can be given to it without waiting.
+    pub(super) fn is_ready(&self) -> bool {
+        self.sender.as_ref().is_some_and(SendRequest::is_ready)
+    }
+
     /// Ends it now, whatever it is doing.
     pub(super) fn abort(self) {
         self.watch.abort();
@@ -128,97 +139,142 @@ where
     B: Body<Data = bytes::Bytes> + Send + Unpin + 'static,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
-    /// Sends a request and waits for the head of the answer.
+    /// Sends a request and waits for the head of the answer; interim ones go to `interim`, ahead of it. What could not be
+    /// sent at all is where it was.
     pub(super) async fn send(
         mut self,
-        request: Request<B>,
-        timeouts: Timeouts,
+        trip: &mut RoundTrip<B>,
+        timeouts: &Timeouts,
         pool: &Arc<Pool<B>>,
-    ) -> Result<Response<AnswerBody<B>>, SendError<B>> {
-        let (response_head, idle) = (clock::millis(timeouts.response_head), clock::millis(timeouts.idle_body));
-        let upload = (!request.body().is_end_stream()).then(|| Arc::clone(&self.watch));
-        self.watch.sends(upload.as_ref().map(|_| idle), response_head);
-        let request = request.map(|body| Upload::new(body, upload, idle, response_head));
-        let Some(sender) = &mut self.sender else {
-            let unsent = Some(Box::new(request.map(Upload::into_inner)));
-            let error = UpstreamError::Terminated("nothing drives the connection any more".to_owned());
-            return Err(SendError { error, unsent, reused: false });
-        };
-        let answer = sender.try_send_request(request);
-        match self.wait(answer).await {
-            Ok(response) => match ambiguous(&response) {
-                None => {
-                    self.watch.body_moved(idle);
-                    self.is_last = announces_close(&response);
-                    Ok(response.map(|body| AnswerBody::new(body, self, pool, idle)))
-                }
-                Some(reason) => {
-                    self.abort();
-                    Err(SendError { error: UpstreamError::Malformed(reason.to_owned()), unsent: None, reused: false })
-                }
-            },
-            Err(mut failed) => {
-                let unsent = failed.take_message().map(|request| Box::new(request.map(Upload::into_inner)));
-                let error = self.watch.timed_out().unwrap_or_else(|| classify(&failed.into_error()));
-                Err(SendError { error, unsent, reused: false })
+        interim: Option<&impl Fn(StatusCode, HeaderMap)>,
+    ) -> Result<(), UpstreamError> {
+        let idle = clock::millis(timeouts.idle_body);
+        match self.exchange(trip, idle, clock::millis(timeouts.response_head), interim).await {
+            Ok(()) => {}
+            Err(Unanswered::Failed(mut failed)) => {
+                trip.request = failed.take_message();
+                return Err(self.watch.timed_out().unwrap_or_else(|| classify(&failed.into_error())));
+            }
+            Err(Unanswered::Undriven) => return Err(undriven()),
+        }
+        let Some(response) = &mut trip.response else { return Err(undriven()) };
+        match read(response) {
+            Ok(is_last) => {
+                self.watch.body_moved(idle);
+                self.is_last = is_last;
+                response.body_mut().hold(self, pool, idle);
+                Ok(())
+            }
+            Err(reason) => {
+                self.abort();
+                trip.response = None;
+                Err(UpstreamError::Malformed(reason.to_owned()))
             }
         }
     }
-}
 
-impl<B> Connection<B> {
-    /// Waits for what hyper makes of a request. A request that is handed over in the very moment in which the driver
-    /// ends can be left lying in the channel between them, and with it whoever waits for it: it comes back once the
-    /// channel's last sender is gone.
-    async fn wait<T>(&mut self, answer: impl Future<Output = T>) -> T {
-        let mut answer = std::pin::pin!(answer);
-        let answered = std::future::poll_fn(|cx| match answer.as_mut().poll(cx) {
-            Poll::Ready(answer) => Poll::Ready(Some(answer)),
-            Poll::Pending if self.watch.is_undriven(cx.waker()) => Poll::Ready(None),
-            Poll::Pending => Poll::Pending,
+    async fn exchange(
+        &mut self,
+        trip: &mut RoundTrip<B>,
+        idle: u64,
+        response_head: u64,
+        interim: Option<&impl Fn(StatusCode, HeaderMap)>,
+    ) -> Result<(), Unanswered<B>> {
+        let (Some(sender), Some(request)) = (&mut self.sender, &mut trip.request) else {
+            return Err(Unanswered::Undriven);
+        };
+        let watch = || Watched { watch: Arc::clone(&self.watch), idle, response_head };
+        let watched = (!request.body().is_end_stream()).then(watch);
+        self.watch.sends(watched.as_ref().map(|_| idle), response_head);
+        request.body_mut().goes_out(watched);
+        if interim.is_some() {
+            self.watch.interim().expect();
+        }
+        let Some(request) = trip.request.take() else { return Err(Unanswered::Undriven) };
+        let mut answer = std::pin::pin!(sender.try_send_request(request));
+        let mut take = |answer: Answered<B>| match answer {
+            Ok(response) => {
+                trip.response = Some(response.map(AnswerBody::new));
+                Ok(())
+            }
+            Err(failed) => Err(Unanswered::Failed(Box::new(failed))),
+        };
+        let answered = std::future::poll_fn(|cx| {
+            let answered = match answer.as_mut().poll(cx) {
+                Poll::Ready(answer) => Poll::Ready(Some(take(answer))),
+                Poll::Pending if self.watch.is_undriven(cx.waker()) => Poll::Ready(None),
+                Poll::Pending => Poll::Pending,
+            };
+            // The final answer is not gone yet, nor has anybody else the connection.
+            if let Some(interim) = interim {
+                self.watch.interim().pass_on(interim);
+            }
+            answered
         })
         .await;
         match answered {
-            Some(answer) => answer,
+            Some(answered) => answered,
             None => {
+                // A request that is handed over in the very moment in which the driver ends can be left lying in the
+                // channel between them, and with it whoever waits for it: it comes back once the channel's last sender
+                // is gone.
                 self.sender = None;
-                answer.await
+                take(answer.await)
             }
         }
     }
 }
 
-/// An answer whose length could be read in two ways (RFC 9112 §6.3; R24). hyper takes the first reading, and looks at no
-/// length where no body comes.
-fn ambiguous(response: &Response<Incoming>) -> Option<&'static str> {
-    let headers = response.headers();
-    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
-    let length = lengths.next();
-    if lengths.next().is_some() || length.is_some_and(|length| !is_length(length.as_bytes())) {
-        return Some("a Content-Length that is not one number");
+/// What hyper makes of a request.
+type Answered<B> = Result<Response<Incoming>, TrySendError<Request<Upload<B>>>>;
+
+/// Why there is no answer.
+enum Unanswered<B> {
+    /// The request may be in it.
+    Failed(Box<TrySendError<Request<Upload<B>>>>),
+    /// There was nobody to give the request to.
+    Undriven,
+}
+
+#[cold]
+fn undriven() -> UpstreamError {
+    UpstreamError::Terminated("nothing drives the connection any more".to_owned())
+}
+
+/// What the fields of an answer say of its connection: whether no further request may follow (RFC 9112 §9.3; HTTP/1.0 can
+/// say otherwise, and is not asked); and whether its length could be read in two ways (RFC 9112 §6.3; R24). hyper takes
+/// the first reading, and looks at no length where no body comes.
+fn read<B>(response: &Response<AnswerBody<B>>) -> Result<bool, &'static str> {
+    let (mut is_last, mut lengths, mut codings) = (response.version() == Version::HTTP_10, 0_u8, 0_u8);
+    for (name, value) in response.headers() {
+        if name == CONTENT_LENGTH {
+            if lengths > 0 || !is_length(value.as_bytes()) {
+                return Err("a Content-Length that is not one number");
+            }
+            lengths = 1;
+        } else if name == TRANSFER_ENCODING {
+            if codings > 0 || !value.as_bytes().eq_ignore_ascii_case(b"chunked") {
+                return Err("a Transfer-Encoding that is not exactly chunked");
+            }
+            codings = 1;
+        } else if name == CONNECTION {
+            is_last |= value.as_bytes().split(|byte| *byte == b',').any(is_close);
+        }
     }
-    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
-    let coding = codings.next()?;
-    if length.is_some() {
-        return Some("both Transfer-Encoding and Content-Length");
+    match lengths + codings {
+        2.. => Err("both Transfer-Encoding and Content-Length"),
+        _ => Ok(is_last),
     }
-    if codings.next().is_some() || !coding.as_bytes().eq_ignore_ascii_case(b"chunked") {
-        return Some("a Transfer-Encoding that is not exactly chunked");
-    }
-    None
+}
+
+fn is_close(option: &[u8]) -> bool {
+    option.trim_ascii().eq_ignore_ascii_case(b"close")
 }
 
 /// `1*DIGIT` that fits.
 fn is_length(value: &[u8]) -> bool {
     let digits = std::str::from_utf8(value).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
     digits.is_some_and(|digits| digits.parse::<u64>().is_ok())
-}
-
-/// Whether no further request may follow (RFC 9112 §9.3). HTTP/1.0 can say otherwise, and is not asked.
-fn announces_close(response: &Response<Incoming>) -> bool {
-    let mut options =
-        response.headers().get_all(CONNECTION).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
-    response.version() == Version::HTTP_10 || options.any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"))
 }
 
 fn classify(error: &hyper::Error) -> UpstreamError {

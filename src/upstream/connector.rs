@@ -5,7 +5,6 @@ use std::io;
 
 use http::Uri;
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -17,6 +16,7 @@ use super::{Environment, UpstreamError};
 use crate::tls::TlsError;
 
 /// Knows one scheme, host and port.
+#[derive(Clone)]
 pub(super) struct Connector {
     tcp: HttpConnector,
     target: Uri,
@@ -123,8 +123,8 @@ impl Stream {
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
         match self {
-            Self::Tcp(stream) => super::connection::handshake(builder, TokioIo::new(stream)).await,
-            Self::Tls(stream) => super::connection::handshake(builder, TokioIo::new(*stream)).await,
+            Self::Tcp(stream) => super::connection::handshake(builder, stream).await,
+            Self::Tls(stream) => super::connection::handshake(builder, *stream).await,
         }
     }
 }

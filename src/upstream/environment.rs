@@ -41,7 +41,7 @@ impl Environment {
     }
 
     fn sweep_once(&self) {
-        let now = clock::now();
+        let now = clock::surely_past();
         let mut watches = self.shared.watches.lock().unwrap_or_else(PoisonError::into_inner);
         watches.retain(|watch| match watch.upgrade() {
             Some(watch) => {

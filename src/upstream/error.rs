@@ -1,7 +1,5 @@
 //! Why an upstream gave no answer.
 
-use http::Request;
-
 /// Why there is no answer. `Display` is for the log; the downstream gets a code of RFC 9209.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -53,13 +51,12 @@ pub enum UpstreamError {
     HeadTooLarge,
 }
 
-/// A request that got no answer.
+/// A request that got no answer. When nothing of it was sent, it is where it was: sending it again is safe, whatever its
+/// method.
 #[derive(Debug)]
-pub struct SendError<B> {
+pub struct SendError {
     /// Why.
     pub error: UpstreamError,
-    /// The request, when nothing of it was sent: sending it again is safe, whatever its method.
-    pub unsent: Option<Box<Request<B>>>,
     /// Whether the connection had served another request before: the server may have closed it for lying idle.
     pub reused: bool,
 }

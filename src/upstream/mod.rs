@@ -11,6 +11,7 @@ mod connector;
 mod environment;
 mod error;
 mod haste;
+mod interim;
 mod pool;
 pub mod settings;
 mod watch;
@@ -18,9 +19,11 @@ mod watch;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderMap;
 use http::HeaderValue;
 use http::Request;
 use http::Response;
+use http::StatusCode;
 use hyper::body::Body;
 
 pub use body::{AnswerBody, Upload};
@@ -42,12 +45,19 @@ pub struct Upstream<B: Body> {
     timeouts: Timeouts,
 }
 
-/// A request that got an answer.
-pub struct Sent<B> {
-    /// The answer; its body is still coming.
-    pub response: Response<AnswerBody<B>>,
-    /// Whether the connection had served another request before.
-    pub reused: bool,
+/// A request and its answer on their way. They lie here and are not handed from one future to the next: each such step
+/// would copy some hundred bytes.
+pub struct RoundTrip<B: Body> {
+    /// What is to be sent; there again when nothing of it was.
+    pub request: Option<Request<Upload<B>>>,
+    /// What has come; its body is still coming.
+    pub response: Option<Response<AnswerBody<B>>>,
+}
+
+impl<B: Body> Default for RoundTrip<B> {
+    fn default() -> Self {
+        Self { request: None, response: None }
+    }
 }
 
 /// Called for each connection that is opened; what it returns is dropped when that connection ends.
@@ -84,6 +94,18 @@ where
         })
     }
 
+    /// The same once more, for another worker: with idle connections of its own, and one limit for both.
+    #[must_use]
+    pub fn beside(&self) -> Self {
+        Self {
+            host: self.host.clone(),
+            path: self.path.clone(),
+            connector: self.connector.clone(),
+            pool: self.pool.beside(),
+            timeouts: self.timeouts,
+        }
+    }
+
     /// The `Host` field this upstream expects.
     #[must_use]
     pub fn host(&self) -> &HeaderValue {
@@ -102,45 +124,48 @@ where
         self.timeouts.idle_body
     }
 
-    /// Connections that are open now.
+    /// Connections that are open now, for all workers.
     #[must_use]
     pub fn connections(&self) -> usize {
         self.pool.open()
     }
 
-    /// Sends one request and waits for the head of its answer.
+    /// Sends one request and waits for the head of its answer. Says whether the connection had served others before.
     ///
     /// A request that a dead connection did not begin to send goes out again on another, whatever its method.
     /// `may_go`: asked after there was a wait for a connection, whether what the request bears may still be sent.
+    /// `interim`: gets the interim answers (1xx) ahead of the final one, but for `100 Continue`.
     ///
     /// # Errors
     ///
-    /// No connection, or none of its answers in time. The error holds the request when nothing of it was sent.
+    /// No connection, or none of its answers in time.
     pub async fn send(
         &self,
-        mut request: Request<B>,
+        trip: &mut RoundTrip<B>,
         mut reuse: Reuse,
         may_go: impl Fn() -> bool,
-    ) -> Result<Sent<B>, SendError<B>> {
+        interim: Option<&impl Fn(StatusCode, HeaderMap)>,
+    ) -> Result<bool, SendError> {
         loop {
-            let connection = match self.connection(reuse).await {
-                Ok(connection) => connection,
-                Err(error) => return Err(SendError { error, unsent: Some(Box::new(request)), reused: false }),
+            let connection = match self.pool.take_now(reuse) {
+                Some(connection) => connection,
+                // Rare and large: as a part of every request's future it would be most of what a connection holds.
+                None => match Box::pin(self.connection(reuse)).await {
+                    Ok(connection) => connection,
+                    Err(error) => return Err(SendError { error, reused: false }),
+                },
             };
             let reused = connection.is_reused();
             // A pooled one is there at once; a new one may have taken as long as `timeouts.connect`.
             if !reused && !may_go() {
-                return Err(SendError { error: UpstreamError::TooLate, unsent: Some(Box::new(request)), reused });
+                return Err(SendError { error: UpstreamError::TooLate, reused });
             }
-            match connection.send(request, self.timeouts, &self.pool).await {
-                Ok(response) => return Ok(Sent { response, reused }),
+            match connection.send(trip, &self.timeouts, &self.pool, interim).await {
+                Ok(()) => return Ok(reused),
                 // Nothing of it was written. A pooled connection proves nothing about the upstream: try the next one;
                 // a fresh one does.
-                Err(SendError { unsent: Some(unsent), .. }) if reused => {
-                    request = *unsent;
-                    reuse = Reuse::Forbidden;
-                }
-                Err(error) => return Err(SendError { reused, ..error }),
+                Err(_) if reused && trip.request.is_some() => reuse = Reuse::Forbidden,
+                Err(error) => return Err(SendError { error, reused }),
             }
         }
     }
@@ -151,8 +176,7 @@ where
         {
             return Ok(connection);
         }
-        // Rare and large: as a part of every request's future it would be most of what an idle connection holds.
-        Box::pin(self.connect(reuse)).await
+        self.connect(reuse).await
     }
 
     async fn connect(&self, reuse: Reuse) -> Result<Connection<B>, UpstreamError> {

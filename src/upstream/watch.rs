@@ -11,6 +11,7 @@ use tokio::task::AbortHandle;
 
 use super::UpstreamError;
 use super::clock;
+use super::interim::Interim;
 
 /// The deadline of a connection and what it is doing, readable from outside without a lock.
 pub(super) struct Watch {
@@ -26,6 +27,8 @@ pub(super) struct Watch {
     undriven: AtomicBool,
     /// Who waits for an answer.
     waiter: Mutex<Option<Waker>>,
+    /// Interim answers that they have not taken yet.
+    interim: Interim,
 }
 
 /// Tells, when dropped, that nothing drives the connection any more.
@@ -34,9 +37,7 @@ pub(super) struct Drive(Arc<Watch>);
 impl Drop for Drive {
     fn drop(&mut self) {
         self.0.undriven.store(true, Ordering::Release);
-        if let Some(waiter) = self.0.waiter().take() {
-            waiter.wake();
-        }
+        self.0.call_waiter();
     }
 }
 
@@ -114,6 +115,7 @@ impl Watch {
             task: OnceLock::new(),
             undriven: AtomicBool::new(false),
             waiter: Mutex::default(),
+            interim: Interim::default(),
         }
     }
 
@@ -131,6 +133,19 @@ impl Watch {
             }
         }
         self.undriven.load(Ordering::Acquire)
+    }
+
+    /// Has whoever waits for an answer look at what there is.
+    pub(super) fn call_waiter(&self) {
+        let waiter = self.waiter().take();
+        if let Some(waiter) = waiter {
+            waiter.wake();
+        }
+    }
+
+    /// Interim answers on their way to whoever waits for the final one.
+    pub(super) fn interim(&self) -> &Interim {
+        &self.interim
     }
 
     fn waiter(&self) -> MutexGuard<'_, Option<Waker>> {

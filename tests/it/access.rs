@@ -195,6 +195,63 @@ async fn a_refusal_costs_nobody_the_connection() {
     assert_eq!(downstream.get("/").await.status(), 200);
 }
 
+// R39, R70: that one host was admitted says nothing of another
+#[tokio::test]
+async fn two_hosts_in_turn_on_one_connection_are_each_judged() {
+    let upstream = Upstream::saying("hello").await;
+    let proxy = builder(&upstream).start().await;
+    let mut downstream = Downstream::of(&proxy).await;
+    for _ in 0..3 {
+        for (host, status) in [
+            ("localhost", 200),
+            ("evil.example", 421),
+            ("api.example", 200),
+            ("localhost.evil.example", 421),
+            ("localhos", 421),
+            ("LOCALHOST", 200),
+        ] {
+            let answer = downstream.ask(request(&[&format!("host: {host}")])).await;
+            assert_eq!(answer.status(), status, "{host}");
+            // Again, and from a place where it is not looked for first.
+            let answer = downstream.ask(request(&["accept: */*", &format!("host: {host}")])).await;
+            assert_eq!(answer.status(), status, "{host}");
+        }
+    }
+    assert_eq!(upstream.requests().len(), 18);
+}
+
+// R18, R39: in absolute form it is the target that counts, whatever Host was admitted before
+#[tokio::test]
+async fn a_target_in_absolute_form_is_judged_on_a_connection_whose_host_is_known() {
+    let upstream = Upstream::saying("hello").await;
+    let proxy = builder(&upstream).start().await;
+    let mut downstream = Downstream::of(&proxy).await;
+    for _ in 0..3 {
+        assert_eq!(downstream.get("/").await.status(), 200);
+        let answer = downstream.ask("GET http://evil.example/ HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+        assert_eq!(answer.status(), 403);
+    }
+    assert_eq!(upstream.requests().len(), 3);
+}
+
+// R69
+#[tokio::test]
+async fn each_request_of_a_connection_is_asked_which_page_had_it_sent() {
+    let upstream = Upstream::saying("hello").await;
+    let proxy = builder(&upstream).start().await;
+    let mut downstream = Downstream::of(&proxy).await;
+    for _ in 0..3 {
+        assert_eq!(downstream.get("/").await.status(), 200);
+        for field in ["origin: https://evil.example", "Origin: null", "sec-fetch-site: cross-site"] {
+            is_denied(&downstream.ask(request(&["host: localhost", field])).await, 403);
+            is_denied(&downstream.ask(request(&[field, "host: localhost"])).await, 403);
+        }
+        let ours = request(&["host: localhost", "origin: http://localhost", "sec-fetch-site: same-origin"]);
+        assert_eq!(downstream.ask(ours).await.status(), 200);
+    }
+    assert_eq!(upstream.requests().len(), 6);
+}
+
 // R69
 #[tokio::test]
 async fn access_anyone_looks_at_neither_host_nor_origin() {

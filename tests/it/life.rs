@@ -179,6 +179,28 @@ async fn ten_thousand_idle_clients_fit_in_400_mib_and_are_all_usable() {
     eventually("descriptors are given back", || open_descriptors(&process) < 300).await;
 }
 
+// R57: the memory of a crowd does not stay when the crowd has gone, nor wait for the next caller
+#[tokio::test]
+async fn what_a_thousand_clients_took_goes_back_to_the_system_when_they_have_gone() {
+    let (files, upstream) = (Files::new(), Upstream::saying("hello").await);
+    let (process, address) = binary(&files, to(&upstream)).await;
+    assert_eq!(Downstream::connect(address).await.get("/").await.status(), 200);
+    let before = memory(&process);
+    let mut all = Vec::new();
+    for _ in 0..1000 {
+        let mut downstream = Downstream::connect(address).await;
+        // Such a head is held whole until it ends.
+        downstream.send(format!("GET / HTTP/1.1\r\nhost: localhost\r\nx-long: {}", "x".repeat(40_000))).await;
+        all.push(downstream);
+    }
+    eventually("the heads are there", || memory(&process) > before + 30_000).await;
+    let most = memory(&process);
+
+    drop(all);
+
+    eventually("half of it has gone back", || memory(&process) < before + (most - before) / 2).await;
+}
+
 /// All of these futures' results, in order, side by side on this task.
 async fn together<F: Future>(futures: impl IntoIterator<Item = F>) -> Vec<F::Output> {
     let mut futures: Vec<_> = futures.into_iter().map(Box::pin).collect();

@@ -319,6 +319,34 @@ async fn rules_of_access_change_for_open_connections_too() {
     assert_eq!(downstream.get("/").await.status(), 421);
 }
 
+// R39, R61: what was decided before a reload counts no longer, and what is decided after it does
+#[tokio::test]
+async fn each_reload_has_the_hosts_of_an_open_connection_judged_anew() {
+    let upstream = Upstream::saying("hello").await;
+    let with = |hosts: &str| to(&upstream, "T0KEN").listener(hosts).config();
+    let of_route = to(&upstream, "T0KEN")
+        .listener("    hosts: [other.example]\n")
+        .route("/of-host/", &upstream.url(), "api", "    host: localhost\n")
+        .config();
+    let proxy = to(&upstream, "T0KEN").start().await;
+    let mut downstream = Downstream::of(&proxy).await;
+    for _ in 0..2 {
+        for (config, status) in [
+            (with("    hosts: [other.example]\n"), 421),
+            (with("    hosts: [localhost]\n"), 200),
+            (with("    hosts: ['*.localhost']\n"), 421),
+            (of_route.clone(), 200),
+            (with("    hosts: [other.example]\n"), 421),
+            (with(""), 200),
+        ] {
+            proxy.running().reload(&config).await.unwrap();
+            for _ in 0..3 {
+                assert_eq!(downstream.get("/").await.status(), status);
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn the_admin_listener_moves_goes_and_comes() {
     let upstream = Upstream::saying("hello").await;

@@ -409,7 +409,6 @@ async fn a_downstream_that_leaves_while_it_waits_is_noticed_upstream() {
 
 // R47: with another request sent ahead, whose bytes lie between the reader and the end of the connection.
 #[tokio::test]
-#[ignore = "defect: hyper looks for the end of a connection only while it has nothing of the next request in its buffer"]
 async fn one_that_has_sent_the_next_request_already_is_noticed_too() {
     for way in WAYS {
         let (upstream, mut end) = watched(|mut connection| async move {

@@ -347,6 +347,20 @@ fn the_rest_of_the_top_level() {
     assert_eq!((config.drain, config.workers), (Duration::from_secs(30), None));
 }
 
+#[test]
+fn workers_are_a_number_or_a_mapping() {
+    let workers = |text: &str| {
+        let config = right(&top_with(text));
+        (config.workers, config.worker_model)
+    };
+    assert_eq!(workers("workers: 3"), (Some(3), WorkerModel::Shared));
+    assert_eq!(workers("workers: {threads: 3}"), (Some(3), WorkerModel::Shared));
+    assert_eq!(workers("workers: {threads: 3, model: shared}"), (Some(3), WorkerModel::Shared));
+    assert_eq!(workers("workers: {threads: 3, model: separate}"), (Some(3), WorkerModel::Separate));
+    assert_eq!(workers("workers: {model: separate}"), (None, WorkerModel::Separate));
+    assert_eq!(workers("log: {access: off}"), (None, WorkerModel::Shared));
+}
+
 // R39: the caller must not choose which of an upstream's hosts gets the token.
 #[test]
 fn the_callers_host_goes_with_a_token_only_where_the_route_names_it() {

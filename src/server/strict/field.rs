@@ -10,23 +10,21 @@ use super::violation::{Violation, bad};
 pub(super) struct Field<'a> {
     /// A token.
     pub(super) name: &'a [u8],
-    /// Without the white space around it.
-    pub(super) value: &'a [u8],
+    /// With the white space around it: of most fields nobody wants the value.
+    text: &'a [u8],
 }
 
 impl<'a> Field<'a> {
-    /// Reads the first line of these bytes if it is like nearly all are; says how long it is, with its end. `None`: there
-    /// is no whole line, or it is one that [`read`](Self::read) must judge.
-    pub(super) fn read_quickly(bytes: &'a [u8]) -> Option<(Self, usize)> {
+    /// Reads the first line of these bytes if it is like nearly all are; says what comes after it. `None`: there is no
+    /// whole line, or it is one that [`read`](Self::read) must judge.
+    #[inline]
+    pub(super) fn read_quickly(bytes: &'a [u8]) -> Option<(Self, &'a [u8])> {
         let colon = span(bytes, &CLASSES, PLAIN);
         let (name, rest) = bytes.split_at_checked(colon)?;
         let [b':', rest @ ..] = rest else { return None };
-        let end = first_control(rest)?;
-        let (value, rest) = rest.split_at_checked(end)?;
-        if name.is_empty() || name.len() > NAME_MAX || !rest.starts_with(b"\r\n") {
-            return None;
-        }
-        Some((Self { name, value: value.trim_ascii() }, colon + end + 3))
+        let (text, rest) = rest.split_at_checked(plain_text(rest))?;
+        let ([b'\r', b'\n', after @ ..], 1..=NAME_MAX) = (rest, name.len()) else { return None };
+        Some((Self { name, text }, after))
     }
 
     /// Reads a line, its end cut off.
@@ -45,17 +43,24 @@ impl<'a> Field<'a> {
         if name.len() > NAME_MAX {
             return Err(Violation::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "a header name is too long"));
         }
-        Ok(Self { name, value: value.trim_ascii() })
+        Ok(Self { name, text: value })
+    }
+
+    /// Its value, without the white space around it.
+    pub(super) fn value(&self) -> &'a [u8] {
+        self.text.trim_ascii()
     }
 
     /// Whether this is the field of that name, which is given in lower case.
+    #[inline]
     pub(super) fn is(&self, name: &str) -> bool {
-        self.name.eq_ignore_ascii_case(name.as_bytes())
+        // Of the bytes that a token can have, only a letter becomes a letter by this, and only `-` is one afterwards.
+        self.name.len() == name.len() && self.name.iter().zip(name.bytes()).all(|(mine, its)| mine | 0x20 == its)
     }
 
     /// Whether its list has this word.
     pub(super) fn lists(&self, word: &str) -> bool {
-        self.value.split(|byte| *byte == b',').any(|item| item.trim_ascii().eq_ignore_ascii_case(word.as_bytes()))
+        self.value().split(|byte| *byte == b',').any(|item| item.trim_ascii().eq_ignore_ascii_case(word.as_bytes()))
     }
 }
 
@@ -70,24 +75,23 @@ fn what_is_wrong_with_name(name: &[u8], rest: &[u8]) -> Violation {
     }
 }
 
-/// Where the first control character is (HT is one here), eight bytes at a time.
-fn first_control(bytes: &[u8]) -> Option<usize> {
+/// How many bytes at the beginning are printable ASCII, eight at a time. Nearly every value is nothing else.
+fn plain_text(bytes: &[u8]) -> usize {
     const ONES: u64 = u64::from_le_bytes([1; 8]);
     const HIGHS: u64 = ONES << 7;
     let (words, tail) = bytes.as_chunks::<8>();
-    for (number, word) in words.iter().enumerate() {
+    let mut run = 0;
+    for word in words {
         let word = u64::from_le_bytes(*word);
-        // A borrow can mark a byte wrongly, but none before the first that is marked rightly.
-        let below_space = word.wrapping_sub(ONES * 0x20) & !word;
-        let without_del = word ^ (ONES * 0x7f);
-        let del = without_del.wrapping_sub(ONES) & !without_del;
-        let marked = (below_space | del) & HIGHS;
+        // Below a space the one, above a tilde the other. A borrow or a carry can mark a byte wrongly, but none before
+        // the first that is marked rightly.
+        let marked = (word.wrapping_sub(ONES * 0x20) | word.wrapping_add(ONES)) & HIGHS;
         if marked != 0 {
-            return Some(number * 8 + usize::try_from(marked.trailing_zeros() / 8).unwrap_or(0));
+            return run + usize::try_from(marked.trailing_zeros() / 8).unwrap_or(0);
         }
+        run += 8;
     }
-    let before = bytes.len() - tail.len();
-    tail.iter().position(|byte| *byte < b' ' || *byte == 0x7f).map(|at| before + at)
+    run + tail.iter().position(|byte| !matches!(byte, b' '..=b'~')).unwrap_or(tail.len())
 }
 
 /// Whether no field value may have this byte: C0 controls but HT, and DEL (RFC 9110 §5.5).

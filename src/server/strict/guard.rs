@@ -14,6 +14,7 @@ use super::{Handle, Limits, Violation};
 use interim::Interim;
 use linger::Linger;
 
+mod ahead;
 mod crossroads;
 mod interim;
 mod linger;
@@ -182,6 +183,15 @@ impl<S: AsyncRead + Unpin> Guard<S> {
         Poll::Ready(Ok(if in_place > 0 { Seen::Bytes } else { Seen::Nothing }))
     }
 
+    fn wrote(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        self.handle.wrote(&written);
+        if written.is_pending() {
+            // There will be no flush this time.
+            self.look_ahead(cx)?;
+        }
+        written
+    }
+
     /// Reads and throws away, so that the downstream can finish sending and then read our answer.
     fn poll_discarded(
         &mut self,
@@ -240,8 +250,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guard<S> {
         let this = self.get_mut();
         ready!(this.interim.poll_before_write(&mut this.io, &this.handle, cx))?;
         let written = Pin::new(&mut this.io).poll_write(cx, buf);
-        this.handle.wrote(&written);
-        written
+        this.wrote(cx, written)
     }
 
     fn poll_write_vectored(
@@ -252,8 +261,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guard<S> {
         let this = self.get_mut();
         ready!(this.interim.poll_before_write(&mut this.io, &this.handle, cx))?;
         let written = Pin::new(&mut this.io).poll_write_vectored(cx, bufs);
-        this.handle.wrote(&written);
-        written
+        this.wrote(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -264,6 +272,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guard<S> {
         let this = self.get_mut();
         let flushed = this.interim.poll_flush(&mut this.io, &this.handle, cx);
         this.handle.wrote(&flushed);
+        this.look_ahead(cx)?;
         flushed
     }
 

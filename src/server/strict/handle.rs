@@ -104,6 +104,11 @@ impl Handle {
         ordinal
     }
 
+    /// Whether a request has come whose answer has not ended.
+    pub(super) fn is_in_flight(&self) -> bool {
+        self.idle_since.load(Ordering::Relaxed) == 0
+    }
+
     /// Whether no request has come yet.
     #[must_use]
     pub fn is_fresh(&self) -> bool {

@@ -100,6 +100,14 @@ impl Head {
         }
     }
 
+    /// Reads the request line of a new head if it is whole, of HTTP/1.1, and like nearly all are. Answers its length.
+    pub(super) fn read_line(&mut self, bytes: &[u8], limits: &Limits) -> Option<usize> {
+        let bytes = bytes.get(..limits.head).unwrap_or(bytes);
+        self.line = target::check_line_quickly(bytes)?;
+        self.facts = Some(Facts::of(Version::Http11));
+        Some(self.line)
+    }
+
     /// Reads lines that are like nearly all are, in one pass each, and the end if there is nothing else. Does not try a
     /// line again of which a part was seen: dripping bytes must not be dear.
     fn read_quickly(&mut self, bytes: &[u8], limits: &Limits) -> Result<Option<Framing>, Violation> {
@@ -107,24 +115,23 @@ impl Head {
             return Ok(None);
         }
         let bytes = bytes.get(..limits.head).unwrap_or(bytes);
-        if self.facts.is_none() {
-            let Some((version, length)) = target::check_line_quickly(bytes) else { return Ok(None) };
-            self.facts = Some(Facts::of(version));
-            self.line = length;
+        if self.facts.is_none() && self.read_line(bytes, limits).is_none() {
+            return Ok(None);
         }
         let Some(facts) = &mut self.facts else { return Ok(None) };
         let mut rest = bytes.get(self.line..).unwrap_or_default();
-        while let Some((field, length)) = Field::read_quickly(rest) {
-            self.line += length;
-            rest = rest.get(length..).unwrap_or_default();
+        let is_complete = loop {
+            if let [b'\r', b'\n', after @ ..] = rest {
+                rest = after;
+                break true;
+            }
+            let Some((field, after)) = Field::read_quickly(rest) else { break false };
             facts.note(&field, limits)?;
-        }
+            rest = after;
+        };
+        self.line = bytes.len() - rest.len();
         self.searched = self.line;
-        if rest.starts_with(b"\r\n") {
-            self.line += 2;
-            return facts.conclude().map(Some);
-        }
-        Ok(None)
+        if is_complete { facts.conclude().map(Some) } else { Ok(None) }
     }
 
     fn check_length(&self, length: usize, limits: &Limits) -> Result<(), Violation> {
@@ -152,12 +159,21 @@ impl Facts {
         Self { version, ..Self::default() }
     }
 
+    #[inline]
     fn note(&mut self, field: &Field<'_>, limits: &Limits) -> Result<(), Violation> {
         self.fields += 1;
         if self.fields > limits.fields {
             return Err(too_large("the request has too many headers"));
         }
-        // By length first: it tells nearly every name from the few that matter.
+        // The first letter tells most names from the few that matter.
+        match field.name.first().map(u8::to_ascii_lowercase) {
+            Some(b'c' | b'e' | b'h' | b't' | b'u') => self.note_if_it_matters(field),
+            _ => Ok(()),
+        }
+    }
+
+    #[inline(never)]
+    fn note_if_it_matters(&mut self, field: &Field<'_>) -> Result<(), Violation> {
         match field.name.len() {
             4 if field.is("host") => self.note_host(field),
             6 if field.is("expect") => note_expect(field),
@@ -180,14 +196,14 @@ impl Facts {
             return Err(bad("there is more than one Host"));
         }
         self.has_host = true;
-        if is_host(field.value) { Ok(()) } else { Err(bad("the Host is malformed")) }
+        if is_host(field.value()) { Ok(()) } else { Err(bad("the Host is malformed")) }
     }
 
     fn note_length(&mut self, field: &Field<'_>) -> Result<(), Violation> {
         if self.length.is_some() {
             return Err(bad("there is more than one Content-Length"));
         }
-        self.length = Some(read_length(field.value).ok_or(bad("the Content-Length is not a number of bytes"))?);
+        self.length = Some(read_length(field.value()).ok_or(bad("the Content-Length is not a number of bytes"))?);
         Ok(())
     }
 
@@ -198,8 +214,8 @@ impl Facts {
         if self.version == Version::Http10 {
             return Err(bad("HTTP/1.0 has no Transfer-Encoding"));
         }
-        if !field.value.eq_ignore_ascii_case(b"chunked") {
-            return Err(what_is_wrong_with_coding(field.value));
+        if !field.value().eq_ignore_ascii_case(b"chunked") {
+            return Err(what_is_wrong_with_coding(field.value()));
         }
         self.is_chunked = true;
         Ok(())
@@ -222,7 +238,7 @@ impl Facts {
 }
 
 fn note_expect(field: &Field<'_>) -> Result<(), Violation> {
-    if field.value.eq_ignore_ascii_case(b"100-continue") {
+    if field.value().eq_ignore_ascii_case(b"100-continue") {
         return Ok(());
     }
     Err(Violation::new(StatusCode::EXPECTATION_FAILED, "the only expectation that can be met is 100-continue"))

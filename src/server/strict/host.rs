@@ -5,8 +5,6 @@
 
 use std::net::Ipv6Addr;
 
-use super::span::span;
-
 /// Whether it is a host, and maybe a port.
 pub(super) fn is_host(text: &[u8]) -> bool {
     if let [b'[', rest @ ..] = text {
@@ -21,16 +19,24 @@ pub(super) fn is_host(text: &[u8]) -> bool {
                 _ => false,
             };
     }
-    let (name, rest) = text.split_at_checked(span(text, &CLASSES, NAME)).unwrap_or_default();
-    let has_empty_label = name.starts_with(b".") || name.windows(2).any(|pair| pair == b"..");
-    if name.is_empty() || name.len() > NAME_MAX || has_empty_label {
-        return false;
-    }
-    match rest {
-        [] => true,
-        [b':', port @ ..] => is_port(port),
+    let length = name_length(text);
+    match text.get(length..) {
+        _ if length == 0 || length > NAME_MAX => false,
+        Some([]) => true,
+        Some([b':', port @ ..]) => is_port(port),
         _ => false,
     }
+}
+
+/// How many bytes at the beginning are labels, with a dot after each or after each but the last.
+fn name_length(text: &[u8]) -> usize {
+    let mut before = b'.';
+    let mut is_part = |byte: u8| {
+        let is_part = NAME.get(usize::from(byte)).copied().unwrap_or(false) && (byte != b'.' || before != b'.');
+        before = byte;
+        is_part
+    };
+    text.iter().position(|byte| !is_part(*byte)).unwrap_or(text.len())
 }
 
 /// A port may be empty (RFC 3986 §3.2.3).
@@ -42,20 +48,16 @@ fn is_port(text: &[u8]) -> bool {
 /// RFC 1035 §2.3.4.
 const NAME_MAX: usize = 255;
 
-/// May stand in a name.
-const NAME: u8 = 1;
-
-static CLASSES: [u8; 256] = classes();
+/// What may stand in a name.
+static NAME: [bool; 256] = name();
 
 #[expect(clippy::indexing_slicing, clippy::as_conversions, reason = "evaluated while compiling")]
-const fn classes() -> [u8; 256] {
-    let mut classes = [0; 256];
+const fn name() -> [bool; 256] {
+    let mut name = [false; 256];
     let mut byte = 0;
-    while byte < classes.len() {
-        if matches!(byte as u8, b'a'..=b'z' | b'0'..=b'9' | b'A'..=b'Z' | b'-' | b'.' | b'_') {
-            classes[byte] = NAME;
-        }
+    while byte < name.len() {
+        name[byte] = matches!(byte as u8, b'a'..=b'z' | b'0'..=b'9' | b'A'..=b'Z' | b'-' | b'.' | b'_');
         byte += 1;
     }
-    classes
+    name
 }

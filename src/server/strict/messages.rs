@@ -3,6 +3,7 @@
 use super::Limits;
 use super::body::Chunks;
 use super::head::{Body, Framing, Head, Progress};
+use super::known::KnownFields;
 use super::violation::{Violation, bad};
 
 /// What the bytes so far are, and what may be let through.
@@ -12,6 +13,7 @@ pub(super) struct Messages {
     place: Place,
     /// Bytes that were read and must not be seen yet: a part of a head, or what follows a request to upgrade.
     kept: Vec<u8>,
+    known: KnownFields,
     /// How many heads were complete and well.
     heads: u64,
     /// Empty lines before the next head.
@@ -44,7 +46,15 @@ pub(super) enum Step {
 
 impl Messages {
     pub(super) fn new(limits: Limits) -> Self {
-        Self { limits, place: Place::Head(Head::default()), kept: Vec::new(), heads: 0, blanks: 0, wants_tunnel: false }
+        Self {
+            limits,
+            place: Place::Head(Head::default()),
+            kept: Vec::new(),
+            known: KnownFields::default(),
+            heads: 0,
+            blanks: 0,
+            wants_tunnel: false,
+        }
     }
 
     /// Looks at the next bytes, of which there must be one at least.
@@ -76,8 +86,19 @@ impl Messages {
 
     fn step_head(&mut self, bytes: &[u8]) -> Result<Step, Violation> {
         let Place::Head(head) = &mut self.place else { return Ok(Step::Pass(0)) };
+        let line = head.read_line(bytes, &self.limits);
+        if let Some((length, framing)) = line.and_then(|line| self.known.follow(line, bytes, &self.limits)) {
+            self.after_head(framing);
+            return Ok(Step::Pass(length));
+        }
         match head.read_on(bytes, &self.limits)? {
             Progress::Complete { length, framing } => {
+                // Not of the first request, which is the only one on many a connection.
+                if self.heads > 0
+                    && let Some(fields) = line.and_then(|line| bytes.get(line..length))
+                {
+                    self.known.remember(fields, framing);
+                }
                 self.after_head(framing);
                 Ok(Step::Pass(length))
             }

@@ -13,6 +13,7 @@ mod guard;
 mod handle;
 mod head;
 mod host;
+mod known;
 mod messages;
 mod parking;
 mod span;

@@ -24,12 +24,13 @@ const TARGET_MAX: usize = 16 * 1024;
 
 pub(super) const TOO_LONG: Violation = Violation::new(StatusCode::URI_TOO_LONG, "the request target is too long");
 
-/// Reads the first line of these bytes if it is like nearly all are; says how long it is, with its end. `None`: there is
-/// no whole line, or it is one that [`check_line`] must judge.
-pub(super) fn check_line_quickly(bytes: &[u8]) -> Option<(Version, usize)> {
+/// Reads the first line of these bytes if it is like nearly all are, of HTTP/1.1; says how long it is, with its end.
+/// `None`: there is no whole line, or it is one that [`check_line`] must judge.
+pub(super) fn check_line_quickly(bytes: &[u8]) -> Option<usize> {
     let (method, rest) = bytes.split_at_checked(token_length(bytes))?;
     let [b' ', rest @ ..] = rest else { return None };
-    if method.is_empty() || method == b"CONNECT" || !rest.starts_with(b"/") {
+    let [b'/', ..] = rest else { return None };
+    if method.is_empty() || method == b"CONNECT" {
         return None;
     }
     let path = span(rest, &CLASSES, PATH);
@@ -38,12 +39,11 @@ pub(super) fn check_line_quickly(bytes: &[u8]) -> Option<(Version, usize)> {
         _ => path,
     };
     let length = method.len() + 1 + target + END.len();
-    (rest.get(target..)?.starts_with(END) && target <= TARGET_MAX && length <= LINE_MAX)
-        .then_some((Version::Http11, length))
+    (rest.get(target..)?.first_chunk() == Some(END) && target <= TARGET_MAX && length <= LINE_MAX).then_some(length)
 }
 
 /// How nearly every request line ends.
-const END: &[u8] = b" HTTP/1.1\r\n";
+const END: &[u8; 11] = b" HTTP/1.1\r\n";
 
 /// Reads a request line, its end cut off.
 pub(super) fn check_line(line: &[u8]) -> Result<Version, Violation> {

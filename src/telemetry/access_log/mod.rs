@@ -2,8 +2,10 @@
 
 mod clock;
 mod line;
+mod room;
 #[cfg(test)]
 mod tests;
+mod value;
 
 use std::io;
 use std::sync::Arc;
@@ -44,6 +46,8 @@ pub struct Record<'a> {
     pub bytes_received: u64,
     /// From the end of the request's head to the end of the answer.
     pub duration: Duration,
+    /// When that was.
+    pub ended: SystemTime,
     /// How often it was sent to the upstream.
     pub attempts: u32,
     /// What was done about the token.
@@ -123,10 +127,9 @@ impl AccessLog {
     /// Writes one request down: a line in memory, no system call, no wait.
     pub fn record(&self, record: &Record<'_>) {
         let Some(open) = &self.0 else { return };
-        let now = SystemTime::now();
         open.spool.append(|out, clock| match open.format {
-            LogFormat::Text => line::text(record, clock.at(now), out),
-            LogFormat::Json => line::json(record, clock.at(now), out),
+            LogFormat::Text => line::text(record, clock.at(record.ended), out),
+            LogFormat::Json => line::json(record, clock.at(record.ended), out),
         });
     }
 

@@ -1,3 +1,5 @@
+mod reference;
+
 use std::sync::mpsc;
 use std::sync::{Condvar, Mutex};
 use std::time::{Instant, UNIX_EPOCH};
@@ -12,6 +14,7 @@ const RECORD: Record<'static> = Record {
     bytes_sent: 1234,
     bytes_received: 0,
     duration: Duration::from_micros(12_345),
+    ended: UNIX_EPOCH,
     attempts: 1,
     token: TokenAction::Cached,
     request_id: None,

@@ -10,10 +10,8 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::histogram::Histogram;
-use super::route::CLASSES;
-use super::{
-    Counter, ListenerMetrics, Metrics, RetryOutcome, RouteMetrics, UpstreamFailure, UpstreamMetrics, diagnostics,
-};
+use super::route::{CLASSES, RouteCounts};
+use super::{Counter, ListenerMetrics, Metrics, RetryOutcome, UpstreamFailure, UpstreamMetrics, diagnostics};
 
 /// What is told of a credential. Never a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,10 +31,9 @@ impl Metrics {
     /// All figures, with those of the credentials as they are just now.
     #[must_use]
     pub fn exposition(&self, credentials: Vec<CredentialFigures>) -> String {
-        let mut routes = self.routes.held();
-        routes.retain(|(_, route)| route.is_used());
+        let routes = self.routes.held().into_iter().filter_map(|(name, route)| Some((name, route.total()?)));
         let scrape = Scrape {
-            routes,
+            routes: routes.collect(),
             upstreams: self.upstreams.held(),
             listeners: self.listeners.held(),
             refused: self.refused.iter().map(|(status, count)| (status.to_string(), count)).collect(),
@@ -55,7 +52,7 @@ impl Metrics {
 
 /// What one scrape tells, gathered first: the encoder wants to own it.
 struct Scrape {
-    routes: Vec<(String, Arc<RouteMetrics>)>,
+    routes: Vec<(String, RouteCounts)>,
     upstreams: Vec<(String, Arc<UpstreamMetrics>)>,
     listeners: Vec<(String, Arc<ListenerMetrics>)>,
     refused: Vec<(String, u64)>,
@@ -87,7 +84,7 @@ impl Collector for Scrape {
 
 impl Scrape {
     fn requests(&self, page: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let of_each = |value: fn(&RouteMetrics) -> u64| each("route", &self.routes, value);
+        let of_each = |value: fn(&RouteCounts) -> u64| each("route", &self.routes, value);
         counters(page, "requests", "Requests answered, by class of their status.", None)?.all(by_kind(
             "route",
             &self.routes,
@@ -97,7 +94,7 @@ impl Scrape {
         counters(page, "requests_refused", "Requests answered before they had a route.", None)?
             .all(self.refused.iter().map(|(status, count)| ([("status", status.as_str())], *count)))?;
         gauges(page, "requests_in_flight", "Requests being answered.", None)?
-            .all(of_each(|route| route.in_flight.value()))?;
+            .all(of_each(|route| route.in_flight()))?;
         counters(page, "sent", "Bytes of body sent to the downstream.", Some(&Unit::Bytes))?
             .all(of_each(|route| route.sent_bytes.value()))?;
         counters(page, "received", "Bytes of body received from the downstream.", Some(&Unit::Bytes))?
@@ -117,7 +114,7 @@ impl Scrape {
         page: &mut DescriptorEncoder<'_>,
         name: &str,
         help: &str,
-        of: fn(&RouteMetrics) -> &Histogram,
+        of: fn(&RouteCounts) -> &Histogram,
     ) -> fmt::Result {
         let mut family = page.encode_descriptor(name, help, Some(&Unit::Seconds), MetricType::Histogram)?;
         for (name, route) in &self.routes {
@@ -146,11 +143,11 @@ impl Scrape {
     }
 
     fn upstreams(&self, page: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let of_each = |value: fn(&UpstreamMetrics) -> u64| each("upstream", &self.upstreams, value);
+        let of_each = |value: fn(&Arc<UpstreamMetrics>) -> u64| each("upstream", &self.upstreams, value);
         counters(page, "upstream_connections_opened", "Connections opened to upstreams.", None)?
             .all(of_each(|upstream| upstream.opened.value()))?;
         counters(page, "upstream_connections_reused", "Requests sent on a connection that had served another.", None)?
-            .all(of_each(|upstream| upstream.reused.value()))?;
+            .all(of_each(|upstream| upstream.reused_total()))?;
         gauges(page, "upstream_connections_open", "Connections open to upstreams.", None)?
             .all(of_each(|upstream| upstream.open.value()))?;
         counters(page, "upstream_failures", "Why upstreams gave no answer, or no whole one.", None)?.all(by_kind(
@@ -162,7 +159,7 @@ impl Scrape {
     }
 
     fn listeners(&self, page: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let of_each = |value: fn(&ListenerMetrics) -> u64| each("listener", &self.listeners, value);
+        let of_each = |value: fn(&Arc<ListenerMetrics>) -> u64| each("listener", &self.listeners, value);
         counters(page, "connections_accepted", "Connections accepted from downstreams.", None)?
             .all(of_each(|listener| listener.accepted.value()))?;
         gauges(page, "connections_open", "Connections open from downstreams.", None)?
@@ -173,7 +170,7 @@ impl Scrape {
 /// A value for each name.
 fn each<'a, T>(
     label: &'a str,
-    all: &'a [(String, Arc<T>)],
+    all: &'a [(String, T)],
     value: fn(&T) -> u64,
 ) -> impl Iterator<Item = ([(&'a str, &'a str); 1], u64)> {
     all.iter().map(move |(name, figures)| ([(label, name.as_str())], value(figures)))
@@ -182,7 +179,7 @@ fn each<'a, T>(
 /// Several values for each name, told apart by a second label.
 fn by_kind<'a, T, I>(
     label: &'a str,
-    all: &'a [(String, Arc<T>)],
+    all: &'a [(String, T)],
     second: &'a str,
     values: fn(&'a T) -> I,
 ) -> impl Iterator<Item = ([(&'a str, &'a str); 2], u64)>

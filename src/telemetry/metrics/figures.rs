@@ -1,19 +1,26 @@
-//! What figures are made of. Relaxed atomics: each figure is right by itself, a scrape is no snapshot of all.
+//! What figures are made of. Plain atomics: each figure is right by itself, a scrape is no snapshot of all.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A number that grows.
+/// A number that grows. Who has seen it has also seen what was counted before it: an end has had its beginning.
 #[derive(Debug, Default)]
 pub(in crate::telemetry) struct Counter(AtomicU64);
 
 impl Counter {
     pub(in crate::telemetry) fn add(&self, more: u64) {
-        self.0.fetch_add(more, Ordering::Relaxed);
+        self.0.fetch_add(more, Ordering::Release);
+    }
+
+    /// Adds what often is nothing.
+    pub(super) fn add_some(&self, more: u64) {
+        if more > 0 {
+            self.add(more);
+        }
     }
 
     pub(in crate::telemetry) fn value(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+        self.0.load(Ordering::Acquire)
     }
 }
 

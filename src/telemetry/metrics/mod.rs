@@ -1,4 +1,5 @@
-//! Figures: plain atomics where requests pass, put together when somebody asks (OpenMetrics 1.0).
+//! Figures: plain atomics where requests pass, put together when somebody asks (OpenMetrics 1.0). What each request
+//! counts has its own for each of a few threads.
 //!
 //! Routes, upstreams and listeners get theirs by name when they are built, so that a reload goes on counting; what
 //! nobody holds any more is forgotten at the next scrape. prometheus-client encodes; its own histogram takes a lock,
@@ -9,6 +10,7 @@ mod figures;
 mod histogram;
 mod listener;
 mod route;
+mod shards;
 #[cfg(test)]
 mod tests;
 mod upstream;

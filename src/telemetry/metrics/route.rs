@@ -2,20 +2,25 @@
 
 use std::time::Duration;
 
-use super::figures::{Counter, Gauge, Held};
+use super::figures::Counter;
 use super::histogram::Histogram;
+use super::shards::Shards;
 
 /// Figures of one route.
 #[derive(Debug, Default)]
-pub struct RouteMetrics {
+pub struct RouteMetrics(Shards<RouteCounts>);
+
+/// What was counted of a route: by one thread, or by all.
+#[derive(Debug, Default)]
+pub(super) struct RouteCounts {
+    begun: Counter,
     pub(super) classes: [Counter; CLASSES.len()],
-    pub(super) in_flight: Gauge,
-    pub(super) duration: Histogram,
-    pub(super) first_byte: Histogram,
-    pub(super) unauthorized: Counter,
-    pub(super) retries: [Counter; RetryOutcome::ALL.len()],
     pub(super) sent_bytes: Counter,
     pub(super) received_bytes: Counter,
+    pub(super) first_byte: Histogram,
+    pub(super) duration: Histogram,
+    pub(super) unauthorized: Counter,
+    pub(super) retries: [Counter; RetryOutcome::ALL.len()],
 }
 
 /// The classes of statuses (RFC 9110 section 15).
@@ -69,43 +74,68 @@ impl RetryOutcome {
 }
 
 impl RouteMetrics {
-    /// A request is in flight until the answer is dropped.
-    pub fn begin(&self) -> Held {
-        self.in_flight.hold()
+    /// A request is in flight until [`finish`](Self::finish).
+    pub fn begin(&self) {
+        self.0.mine().begun.add(1);
     }
 
     /// The answer's head went out this long after the request's came in.
     pub fn first_byte(&self, after: Duration) {
-        self.first_byte.observe(after);
+        self.0.mine().first_byte.observe(after);
     }
 
     /// The answer has ended: its status, how long the whole took, bytes of body to and from the downstream.
     pub fn finish(&self, status: u16, duration: Duration, bytes_sent: u64, bytes_received: u64) {
+        let counts = self.0.mine();
         // A status that no class has is to be treated as 5xx (RFC 9110 section 15).
         let class = usize::from(status / 100).clamp(1, CLASSES.len());
-        if let Some(counter) = self.classes.get(class - 1) {
+        if let Some(counter) = counts.classes.get(class - 1) {
             counter.add(1);
         }
-        self.duration.observe(duration);
-        self.sent_bytes.add(bytes_sent);
-        self.received_bytes.add(bytes_received);
+        counts.duration.observe(duration);
+        counts.sent_bytes.add_some(bytes_sent);
+        counts.received_bytes.add_some(bytes_received);
     }
 
     /// The upstream refused a token of ours.
     pub fn unauthorized(&self) {
-        self.unauthorized.add(1);
+        self.0.mine().unauthorized.add(1);
     }
 
     /// What became of that request.
     pub fn retried(&self, outcome: RetryOutcome) {
-        let counters = RetryOutcome::ALL.iter().zip(&self.retries);
+        let counters = RetryOutcome::ALL.iter().zip(&self.0.mine().retries);
         if let Some((_, counter)) = counters.into_iter().find(|(one, _)| **one == outcome) {
             counter.add(1);
         }
     }
 
-    /// Whether anybody has called it yet. Until then it is not shown: of 10,000 routes few are.
-    pub(super) fn is_used(&self) -> bool {
-        self.in_flight.value() > 0 || self.classes.iter().any(|counter| counter.value() > 0)
+    /// What all threads have counted; `None`: nobody has called it yet. It is not shown: of 10,000 routes few are.
+    pub(super) fn total(&self) -> Option<RouteCounts> {
+        self.0.iter().next()?;
+        let total = RouteCounts::default();
+        self.0.iter().for_each(|counts| total.add_all_but_begun(counts));
+        // Last: a request that ends in the meantime must not have ended before it began.
+        self.0.iter().for_each(|counts| total.begun.add(counts.begun.value()));
+        Some(total)
+    }
+}
+
+impl RouteCounts {
+    /// Requests that have begun and not ended.
+    pub(super) fn in_flight(&self) -> u64 {
+        let ended = self.classes.iter().map(Counter::value).sum();
+        self.begun.value().saturating_sub(ended)
+    }
+
+    fn add_all_but_begun(&self, other: &Self) {
+        let add = |to: &[Counter], from: &[Counter]| to.iter().zip(from).for_each(|(to, from)| to.add(from.value()));
+        add(&self.classes, &other.classes);
+        add(&self.retries, &other.retries);
+        self.sent_bytes.add(other.sent_bytes.value());
+        self.received_bytes.add(other.received_bytes.value());
+        self.unauthorized.add(other.unauthorized.value());
+        self.first_byte.add(&other.first_byte);
+        self.duration.add(&other.duration);
     }
 }

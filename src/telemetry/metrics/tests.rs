@@ -46,7 +46,7 @@ fn scraped(metrics: &Metrics) -> BTreeMap<String, f64> {
 fn requests_are_told_by_route_and_class_with_two_histograms() {
     let metrics = Metrics::default();
     let route = metrics.route("zpax");
-    let held = route.begin();
+    (0..5).for_each(|_| route.begin());
     route.first_byte(Duration::from_millis(3));
     route.finish(200, Duration::from_millis(7), 100, 20);
     route.finish(204, Duration::from_millis(70), 1, 0);
@@ -85,7 +85,7 @@ fn requests_are_told_by_route_and_class_with_two_histograms() {
     is("bearer_proxy_retries_total{route=\"zpax\",outcome=\"not_replayable\"}", 0.0);
     is("bearer_proxy_requests_refused_total{status=\"431\"}", 2.0);
     is("bearer_proxy_log_lines_dropped_total{log=\"access\"}", 5.0);
-    drop(held);
+    route.finish(200, Duration::ZERO, 0, 0);
     assert_eq!(scraped(&metrics)["bearer_proxy_requests_in_flight{route=\"zpax\"}"], 0.0);
 }
 
@@ -162,4 +162,35 @@ fn a_route_that_nobody_called_is_not_shown() {
     assert!(!scraped(&metrics).keys().any(|series| series.contains("idle")));
     route.finish(500, Duration::ZERO, 0, 0);
     assert!(scraped(&metrics).keys().any(|series| series.contains("idle")));
+}
+
+#[test]
+fn what_many_threads_count_is_all_told_and_nothing_is_in_flight_before_it_has_begun() {
+    const REQUESTS: u32 = 500;
+    const ALL: u32 = 20 * REQUESTS;
+    let metrics = Metrics::default();
+    let (route, upstream) = (metrics.route("busy"), metrics.upstream("api.example:443"));
+    route.begin();
+    let in_flight = || scraped(&metrics)["bearer_proxy_requests_in_flight{route=\"busy\"}"];
+    let request = || {
+        route.begin();
+        upstream.reused();
+        route.first_byte(Duration::from_millis(1));
+        route.finish(200, Duration::from_millis(2), 3, 4);
+    };
+    std::thread::scope(|scope| {
+        let workers = [(); 20].map(|()| scope.spawn(|| (0..REQUESTS).for_each(|_| request())));
+        while !workers.iter().all(std::thread::ScopedJoinHandle::is_finished) {
+            assert!((1.0..=f64::from(ALL)).contains(&in_flight()));
+        }
+    });
+    assert_eq!(in_flight(), 1.0);
+    let (samples, all) = (scraped(&metrics), f64::from(ALL));
+    assert_eq!(samples["bearer_proxy_requests_total{route=\"busy\",class=\"2xx\"}"], all);
+    assert_eq!(samples["bearer_proxy_response_first_byte_seconds_count{route=\"busy\"}"], all);
+    assert_eq!(samples["bearer_proxy_request_duration_seconds_bucket{le=\"0.0025\",route=\"busy\"}"], all);
+    assert_eq!(samples["bearer_proxy_request_duration_seconds_sum{route=\"busy\"}"].round(), all * 0.002);
+    assert_eq!(samples["bearer_proxy_sent_bytes_total{route=\"busy\"}"], all * 3.0);
+    assert_eq!(samples["bearer_proxy_received_bytes_total{route=\"busy\"}"], all * 4.0);
+    assert_eq!(samples["bearer_proxy_upstream_connections_reused_total{upstream=\"api.example:443\"}"], all);
 }

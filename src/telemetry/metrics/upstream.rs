@@ -1,12 +1,13 @@
 //! Figures of one upstream.
 
 use super::figures::{Counter, Gauge, Held};
+use super::shards::Shards;
 
 /// Figures of one upstream's connections.
 #[derive(Debug, Default)]
 pub struct UpstreamMetrics {
     pub(super) opened: Counter,
-    pub(super) reused: Counter,
+    reused: Shards<Counter>,
     pub(super) open: Gauge,
     pub(super) failures: [Counter; UpstreamFailure::ALL.len()],
 }
@@ -87,7 +88,12 @@ impl UpstreamMetrics {
 
     /// A request was sent on a connection that had served another.
     pub fn reused(&self) {
-        self.reused.add(1);
+        self.reused.mine().add(1);
+    }
+
+    /// How many were.
+    pub(super) fn reused_total(&self) -> u64 {
+        self.reused.iter().map(Counter::value).sum()
     }
 
     /// It gave no answer, or no whole one.

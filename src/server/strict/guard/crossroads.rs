@@ -12,17 +12,17 @@ impl<S> Guard<S> {
             self.ready = kept;
         } else {
             self.messages.go_straight_on();
-            self.examine_apart(kept);
+            self.examine_apart(&kept);
         }
         true
     }
 
-    /// Looks at bytes that did not come to where they are wanted.
-    pub(super) fn examine_apart(&mut self, bytes: Vec<u8>) {
-        let in_place = self.examine(&bytes);
+    /// Looks at bytes that did not come to where they are wanted: what may be seen of them goes behind what waits.
+    pub(super) fn examine_apart(&mut self, bytes: &[u8]) {
+        let in_place = self.examine(bytes);
         if in_place > 0 {
-            let mut ready = bytes;
-            ready.truncate(in_place);
+            // Nothing waited: `ready` has what came behind these.
+            let mut ready = bytes.get(..in_place).unwrap_or_default().to_vec();
             ready.append(&mut self.ready);
             self.ready = ready;
         }

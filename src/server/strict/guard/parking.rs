@@ -53,7 +53,7 @@ impl<S: AsyncRead + Unpin> Guard<S> {
             let mut bytes = [MaybeUninit::uninit(); PIECE];
             let mut buf = ReadBuf::uninit(&mut bytes);
             match ready!(Pin::new(&mut self.io).poll_read(cx, &mut buf)) {
-                Ok(()) if !buf.filled().is_empty() => self.examine_apart(buf.filled().to_vec()),
+                Ok(()) if !buf.filled().is_empty() => self.examine_apart(buf.filled()),
                 // The reader will see the same.
                 Ok(()) | Err(_) => break,
             }

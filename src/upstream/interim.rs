@@ -1,0 +1,181 @@
+//! Interim answers (1xx, RFC 9110 §15.2), seen by a thin reader on their way to hyper, which skips them.
+//!
+//! hyper tells of them through a callback that costs every request four allocations, for something that hardly ever
+//! comes. The [`Reader`] looks at ten bytes of an answer instead. What it finds goes to whoever waits for that very
+//! answer, and is passed on by them: a late one finds nobody.
+
+use std::io;
+use std::io::IoSlice;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use http::{HeaderMap, StatusCode};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::watch::Watch;
+use heads::{Head, Heads, Next};
+
+mod heads;
+#[cfg(test)]
+mod tests;
+
+/// Interim answers between the reader that found them and whoever waits for the final one.
+#[derive(Default)]
+pub(super) struct Interim {
+    /// A request is about to be written, and whoever waits for its answer takes interim ones.
+    wanted: AtomicBool,
+    has_some: AtomicBool,
+    found: Mutex<Found>,
+}
+
+#[derive(Default)]
+struct Found {
+    heads: Vec<Head>,
+    bytes: usize,
+}
+
+impl Interim {
+    /// To be said before a request is handed over.
+    pub(super) fn expect(&self) {
+        self.wanted.store(true, Ordering::Relaxed);
+    }
+
+    /// Gives away what has been found.
+    pub(super) fn pass_on(&self, to: &impl Fn(StatusCode, HeaderMap)) {
+        if self.has_some.load(Ordering::Acquire) {
+            self.take().into_iter().for_each(|head| to(head.status, head.fields));
+        }
+    }
+
+    #[cold]
+    fn take(&self) -> Vec<Head> {
+        let mut found = self.found();
+        self.has_some.store(false, Ordering::Relaxed);
+        std::mem::take(&mut *found).heads
+    }
+
+    /// A flood is cut: a downstream would not get all of it either.
+    fn add(&self, head: Head) {
+        let mut found = self.found();
+        found.bytes += head.length;
+        if found.bytes <= FOUND_MAX {
+            found.heads.push(head);
+            self.has_some.store(true, Ordering::Release);
+        }
+    }
+
+    fn found(&self) -> MutexGuard<'_, Found> {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn begin(&self) -> bool {
+        let wanted = self.wanted.load(Ordering::Relaxed);
+        if wanted {
+            self.wanted.store(false, Ordering::Relaxed);
+        }
+        wanted
+    }
+}
+
+/// Bytes of interim heads that may wait to be passed on.
+const FOUND_MAX: usize = 64 * 1024;
+
+/// A stream to an upstream: changes and withholds nothing.
+pub(super) struct Reader<S> {
+    io: S,
+    watch: Arc<Watch>,
+    /// A request is being written or has been, and the final head of its answer has not begun.
+    expects: bool,
+    heads: Heads,
+}
+
+impl<S> Reader<S> {
+    pub(super) fn new(io: S, watch: Arc<Watch>) -> Self {
+        Self { io, watch, expects: false, heads: Heads::default() }
+    }
+
+    /// What comes before a request's first byte goes is no answer to it: hyper refuses that.
+    fn writes(&mut self) {
+        self.expects |= self.watch.interim().begin();
+    }
+
+    fn look(&mut self, bytes: &[u8]) {
+        // Nearly every answer is final, and nearly every first read goes as far as the status.
+        if self.heads.is_empty() && bytes.get(heads::CLASS).is_some_and(|digit| *digit != b'1') {
+            self.expects = false;
+        } else if !bytes.is_empty() {
+            self.follow(bytes);
+        }
+    }
+
+    #[cold]
+    fn follow(&mut self, bytes: &[u8]) {
+        self.heads.push(bytes);
+        loop {
+            match self.heads.next() {
+                // `100 Continue` is each hop's own affair (RFC 9110 §15.2.1).
+                Next::Interim(head) if head.status == StatusCode::CONTINUE => {}
+                Next::Interim(head) => self.watch.interim().add(head),
+                Next::Unfinished => break,
+                Next::Other => {
+                    self.expects = false;
+                    self.heads = Heads::default();
+                    break;
+                }
+            }
+        }
+        if self.watch.interim().has_some.load(Ordering::Relaxed) {
+            self.watch.call_waiter();
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Reader<S> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if !this.expects {
+            return Pin::new(&mut this.io).poll_read(cx, buf);
+        }
+        let before = buf.filled().len();
+        let polled = Pin::new(&mut this.io).poll_read(cx, buf);
+        this.look(buf.filled().get(before..).unwrap_or_default());
+        polled
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Reader<S> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        this.writes();
+        Pin::new(&mut this.io).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        this.writes();
+        let io = Pin::new(&mut this.io);
+        match bufs {
+            // A head alone: the system takes one piece for less than a list of one.
+            [one] => io.poll_write(cx, one),
+            _ => io.poll_write_vectored(cx, bufs),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().io).poll_shutdown(cx)
+    }
+}
