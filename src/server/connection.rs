@@ -66,11 +66,13 @@ where
         if !life.is_parked() {
             return Ok(());
         }
-        // hyper has let go of it for no other reason than that it was shown an end.
-        let Some(parts) = connection.into_parts() else { return Ok(()) };
-        guard = parts.io.into_inner();
+        // hyper has let go of it for no other reason than that it was shown an end. Nothing of hyper's outlives this line.
+        guard = match connection.into_parts() {
+            Some(parts) => parts.io.into_inner(),
+            None => return Ok(()),
+        };
         guard.limit(requests.limits());
-        tracing::debug!("a downstream connection is parked");
+        tracing::trace!("a downstream connection is parked");
         Parked { guard: &mut guard, life }.await;
         guard.wake();
     }

@@ -96,8 +96,8 @@ impl Registry {
         }
     }
 
-    /// Ends what has waited too long: for a head, for the next request, for its answer to be taken. Parks what is idle:
-    /// that costs less than a tenth of the request before it, so they need no turns.
+    /// Ends what has waited too long: for a head, for the next request, for its answer to be taken. Parks what is idle,
+    /// all of it: that costs much less than the requests that they have just had.
     pub(super) fn sweep(&self) {
         let now = Instant::now();
         for life in self.lock().values() {

@@ -72,11 +72,11 @@ impl Requests {
                 Err(response) => (*response).into(),
             };
             requests.handle.response_started();
-            if asks_upgrade {
-                requests.decide(ordinal, reply.response.status());
-            }
             if reply.tunnel.is_some() {
                 *requests.tunnel_slot() = reply.tunnel;
+            }
+            if asks_upgrade {
+                requests.decide(ordinal, reply.response.status());
             }
             Ok(reply.response.map(|body| {
                 watched.body = Some(body);

@@ -79,8 +79,9 @@ impl Default for ListenerTimeouts {
     }
 }
 
-/// Long enough that no client pays for it that has a request now and then: to park and to come back costs a tenth of a
-/// request. Short enough that a crowd of clients that come and wait is never there with all its buffers.
+/// With the sweeps before and after it, half a second and a bit. Long enough that a client with several requests a second
+/// pays nothing for it: to park and to come back costs a sixth of what a small request does. Short enough that of a crowd
+/// that comes, asks and waits few have their buffers at once.
 const PARK: Duration = Duration::from_millis(400);
 
 /// `limits.*` of a listener.

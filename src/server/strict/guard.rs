@@ -15,6 +15,7 @@ use interim::Interim;
 use linger::Linger;
 
 mod ahead;
+mod crossroads;
 mod interim;
 mod linger;
 mod parking;
@@ -132,31 +133,6 @@ impl<S> Guard<S> {
             self.mode = Mode::Refused(0);
         }
         drop(self.messages.take_kept());
-    }
-
-    /// At a crossroads: whether it was decided, and the way was taken.
-    fn turn(&mut self) -> bool {
-        let Some(is_tunnel) = self.handle.decision(self.messages.heads()) else { return false };
-        let kept = self.messages.take_kept();
-        if is_tunnel {
-            self.mode = Mode::Tunnel;
-            self.ready = kept;
-        } else {
-            self.messages.go_straight_on();
-            self.examine_apart(&kept);
-        }
-        true
-    }
-
-    /// Looks at bytes that did not come to where they are wanted: what may be seen of them goes behind what waits.
-    fn examine_apart(&mut self, bytes: &[u8]) {
-        let in_place = self.examine(bytes);
-        if in_place > 0 {
-            // Nothing waited: `ready` has what came behind these.
-            let mut ready = bytes.get(..in_place).unwrap_or_default().to_vec();
-            ready.append(&mut self.ready);
-            self.ready = ready;
-        }
     }
 
     /// Moves what may be seen to where it is wanted. Whether there was anything.

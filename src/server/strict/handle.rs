@@ -256,6 +256,7 @@ impl Handle {
             JUST_NOW => {
                 let now = self.now();
                 let stamped = self.idle_since.compare_exchange(JUST_NOW, now, Ordering::Relaxed, Ordering::Relaxed);
+                // Else a request has begun in this moment.
                 stamped.map_or_else(|other| other, |_| now)
             }
             since => since,

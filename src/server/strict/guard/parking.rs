@@ -27,10 +27,8 @@ impl<S> Guard<S> {
         if !self.handle.parking().is_asked_for() {
             return false;
         }
-        let parks = matches!(self.mode, Mode::Reading)
-            && self.messages.is_before_head()
-            && self.handle.is_idle_after(self.messages.heads())
-            && self.interim.is_out();
+        let parks =
+            self.messages.is_before_head() && self.handle.is_idle_after(self.messages.heads()) && self.interim.is_out();
         if parks {
             self.mode = Mode::Parked;
         }
