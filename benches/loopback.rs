@@ -13,6 +13,8 @@ mod child;
 mod load;
 #[path = "loopback/serve.rs"]
 mod serve;
+#[path = "loopback/storm.rs"]
+mod storm;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -26,6 +28,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Kept-alive connections, unless said otherwise.
 const CONNECTIONS: usize = 64;
+
+/// The same, of a storm: requests that are with the upstream when the token is revoked.
+const IN_A_STORM: usize = 1000;
 
 /// One kind of request. The names are those of the shared harness.
 struct Workload {
@@ -87,6 +92,10 @@ fn main() -> ExitCode {
     if plan.pinned {
         child::pin_myself();
     }
+    if arguments.iter().any(|argument| argument == "--storm") {
+        storm::run(&plan);
+        return ExitCode::SUCCESS;
+    }
     println!(
         "{:<4} {:<8} {:>9} {:>8} {:>8} {:>8} {:>8} {:>8} {:>9}",
         "", "", "req/s", "cpu us", "user", "sys", "p50 us", "p99 us", "peak MiB"
@@ -126,6 +135,7 @@ impl Plan {
                 pinned: false,
             };
         }
+        let connections = if has("--storm") { IN_A_STORM } else { CONNECTIONS };
         let names = value("--workloads");
         let wanted = |workload: &&Workload| names.as_ref().is_none_or(|names| names.contains(workload.name));
         Self {
@@ -134,7 +144,7 @@ impl Plan {
             seconds: value("--seconds").map_or(2.0, |text| text.parse().unwrap()),
             workers: value("--workers").map_or(1, |text| text.parse().unwrap()),
             model: value("--model").unwrap_or_else(|| "shared".to_owned()),
-            connections: value("--connections").map_or(CONNECTIONS, |text| text.parse().unwrap()),
+            connections: value("--connections").map_or(connections, |text| text.parse().unwrap()),
             pinned: has("--pin"),
         }
     }

@@ -12,24 +12,27 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};
 
 use super::load::length_of;
+use super::storm;
 
 /// The token: as long as a JWT with a few claims.
 pub fn token() -> String {
     "eyJhbGciOiJSUzI1NiJ9.".chars().chain(std::iter::repeat('x')).take(900).collect()
 }
 
-/// `upstream BYTES`, `forward ADDRESS WORKERS` or `proxy ADDRESS WORKERS MODEL`. Says its address on standard output, and
-/// serves until standard input ends.
+/// `upstream BYTES`, `storm CALLERS`, `forward ADDRESS WORKERS` or `proxy ADDRESS WORKERS MODEL [asked]` (which asks the
+/// upstream for its tokens). Says its address on standard output, and serves until standard input ends.
 pub fn run(arguments: &[String]) {
     let [what, argument, rest @ ..] = arguments else { panic!("{arguments:?}") };
     let workers = rest.first().map_or("1", String::as_str);
     if what == "proxy" {
-        let config = config(argument.parse().unwrap(), workers, rest.get(1).map_or("shared", String::as_str));
+        let (to, model) = (argument.parse().unwrap(), rest.get(1).map_or("shared", String::as_str));
+        let config = config(to, workers, model, rest.get(2).is_some_and(|grant| grant == "asked"));
         return serve_from(app::runtime(&config).unwrap(), proxy(&config));
     }
     let runtime = Builder::new_multi_thread().worker_threads(workers.parse().unwrap()).enable_all().build().unwrap();
     match what.as_str() {
         "upstream" => serve_from(runtime, upstream(argument.parse().unwrap())),
+        "storm" => serve_from(runtime, storm::upstream(argument.parse().unwrap())),
         "forward" => serve_from(runtime, forward(argument.parse().unwrap())),
         _ => panic!("{what}"),
     }
@@ -86,14 +89,18 @@ async fn forward(to: SocketAddr) -> SocketAddr {
 const BUFFER: usize = 64 * 1024;
 
 /// The proxy's, with everything on that a user has on.
-fn config(to: SocketAddr, workers: &str, model: &str) -> Config {
-    let token = token();
+fn config(to: SocketAddr, workers: &str, model: &str, asks: bool) -> Config {
+    let grant = if asks {
+        format!("client_credentials, token_url: 'http://{to}/token', client_id: bench, client_secret: bench")
+    } else {
+        format!("static, token: {}", token())
+    };
     let file = format!(
         "listeners: [{{address: '127.0.0.1:0'}}]\n\
          admin: {{address: '127.0.0.1:0'}}\n\
          workers: {{threads: {workers}, model: {model}}}\n\
          log: {{format: json, access: /dev/null}}\n\
-         credentials: {{api: {{grant: static, token: {token}}}}}\n\
+         credentials: {{api: {{grant: {grant}}}}}\n\
          routes: [{{path: /api/, upstream: 'http://{to}/v1/', credential: api}}]\n"
     );
     config::parse(&file, Path::new("bench.yaml"), &|_| None).unwrap_or_else(|error| panic!("{error}"))
@@ -107,7 +114,7 @@ async fn proxy(config: &Config) -> SocketAddr {
     address
 }
 
-async fn listen<F>(serve: impl Fn(TcpStream) -> F + Send + 'static) -> SocketAddr
+pub async fn listen<F>(serve: impl Fn(TcpStream) -> F + Send + 'static) -> SocketAddr
 where
     F: Future<Output = ()> + Send + 'static,
 {

@@ -54,7 +54,8 @@ pub const CASES: [Case; 11] = [
 ];
 
 /// A route of its own for each, because a credential is renewed by force eight times at once and no more.
-pub const ROUTES_OF_REFUSALS: usize = 32;
+/// As many as that, because the runtime draws lots, and how often a task is polled depends on them.
+pub const ROUTES_OF_REFUSALS: usize = 128;
 
 const HOP_BY_HOP: &str = "Connection: keep-alive, X-Hop\r\nKeep-Alive: timeout=5\r\nX-Hop: 1\r\nTE: trailers\r\n";
 

@@ -50,9 +50,11 @@ impl Part {
             part();
         }
         let began = Instant::now();
-        for _ in 0..count {
-            part();
-        }
+        rig::counted(|| {
+            for _ in 0..count {
+                part();
+            }
+        });
         let time = began.elapsed() / u32::try_from(count).unwrap();
         let allocated = (0..201).map(|_| {
             let before = Allocated::so_far();

@@ -20,6 +20,8 @@ pub struct Figures {
 pub struct Recorded {
     /// As `rustc --version` says it.
     compiler: String,
+    /// See [`machine`].
+    machine: Option<String>,
     rows: BTreeMap<String, Figures>,
 }
 
@@ -39,17 +41,15 @@ impl Recorded {
                 ((*name).to_owned(), row)
             })
             .collect();
-        let text = serde_json::to_string_pretty(&json!({"compiler": compiler(), "rows": rows})).unwrap();
+        let text =
+            serde_json::to_string_pretty(&json!({"compiler": compiler(), "machine": machine(), "rows": rows})).unwrap();
         std::fs::write(path(), text + "\n").unwrap();
     }
 
     /// What is not as it was: another number of allocations or of their bytes, or instructions more than two percent
-    /// away in either direction. Instructions of another compiler say nothing about ours.
+    /// away in either direction. Instructions of another compiler, or for another machine, say nothing about ours.
     pub fn differences(&self, rows: &[(&str, Figures)]) -> Vec<String> {
-        let same_compiler = self.compiler == compiler();
-        if !same_compiler {
-            println!("recorded with {}, this is {}: instructions are not judged", self.compiler, compiler());
-        }
+        let comparable = self.is_comparable();
         let mut differences = Vec::new();
         for (name, now) in rows {
             let Some(then) = self.rows.get(*name) else {
@@ -61,7 +61,7 @@ impl Recorded {
                 differences
                     .push(format!("{name}: {} allocations of {} B, recorded {} of {} B", is.0, is.1, was.0, was.1));
             }
-            if let (Some(is), Some(was), true) = (now.instructions, then.instructions, same_compiler)
+            if let (Some(is), Some(was), true) = (now.instructions, then.instructions, comparable)
                 && is.abs_diff(was) * 100 > was * TOLERANCE
                 && is.abs_diff(was) > NOISE
             {
@@ -69,6 +69,17 @@ impl Recorded {
             }
         }
         differences
+    }
+
+    fn is_comparable(&self) -> bool {
+        let mut comparable = true;
+        for (then, now) in [(Some(&self.compiler), compiler()), (self.machine.as_ref(), machine())] {
+            if let Some(then) = then.filter(|then| **then != now) {
+                println!("recorded with {then}, this is {now}: INSTRUCTIONS ARE NOT JUDGED");
+                comparable = false;
+            }
+        }
+        comparable
     }
 }
 
@@ -85,4 +96,16 @@ fn path() -> PathBuf {
 fn compiler() -> String {
     let output = Command::new("rustc").arg("--version").output();
     output.map_or_else(|_| "no rustc".to_owned(), |output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+/// What chooses among variants of `memcpy` and the like: architecture, C library, and what valgrind says of the
+/// processor, which is one and the same wherever there is AVX2.
+fn machine() -> String {
+    let output = Command::new("getconf").arg("GNU_LIBC_VERSION").output();
+    let library = output.map_or_else(|_| String::new(), |output| String::from_utf8_lossy(&output.stdout).trim().into());
+    #[cfg(target_arch = "x86_64")]
+    let vectors = if std::arch::is_x86_feature_detected!("avx2") { "AVX2" } else { "no AVX2" };
+    #[cfg(not(target_arch = "x86_64"))]
+    let vectors = "other vectors";
+    format!("{}, {vectors}, {library}", std::env::consts::ARCH)
 }
