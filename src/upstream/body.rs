@@ -102,6 +102,19 @@ impl<B> AnswerBody<B> {
         }
     }
 
+    /// Takes the next piece; has the driver woken for it unless it has nothing more to bring, and waits for the next
+    /// request already.
+    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let Self { body, lease } = self;
+        let Some(Lease { connection, .. }) = lease else { return Pin::new(body).poll_frame(cx) };
+        let wakes = connection.watch().wakes();
+        let (polled, was_woken) = wakes.hold_back(|| Pin::new(&mut *body).poll_frame(cx));
+        if was_woken && !(body.is_end_stream() && connection.is_ready()) {
+            wakes.wake_task();
+        }
+        polled
+    }
+
     fn moved(&mut self, frame: Option<&Result<Frame<Bytes>, hyper::Error>>) {
         match frame {
             Some(Ok(frame)) if !frame.is_trailers() && !self.body.is_end_stream() => {
@@ -124,9 +137,11 @@ impl<B: Unpin> Body for AnswerBody<B> {
     type Error = hyper::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
-        self.moved(frame.as_ref());
-        Poll::Ready(frame)
+        let polled = self.poll_body(cx);
+        if let Poll::Ready(frame) = &polled {
+            self.moved(frame.as_ref());
+        }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {

@@ -2,10 +2,9 @@
 
 use std::error::Error as StdError;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Poll, Waker};
 
-use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
-use http::{HeaderMap, Request, Response, StatusCode, Version};
+use http::{HeaderMap, Request, Response, StatusCode};
 use hyper::body::{Body, Incoming};
 use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{Builder, Connection as Driver, SendRequest};
@@ -16,6 +15,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::body::{AnswerBody, Upload, Watched};
 use super::clock;
 use super::connector::describe;
+use super::framing;
 use super::haste::Haste;
 use super::interim::Reader;
 use super::pool::Pool;
@@ -61,10 +61,12 @@ where
     /// Starts to drive. The permit is given back, and `open` dropped, when the connection ends; `haste` is told if the
     /// upstream closes it while it is idle.
     pub(super) fn spawn(self, permit: OwnedSemaphorePermit, open: Box<dyn Send>, haste: Arc<Haste>) -> Connection<B> {
-        let (driver, watch) = (self.driver, self.watch);
+        let (mut driver, watch) = (self.driver, self.watch);
         let driven = Arc::clone(&watch);
         let task = tokio::spawn(async move {
             let _told_at_last = driven.drive();
+            let waker = Waker::from(Arc::clone(driven.wakes()));
+            let driver = std::future::poll_fn(|cx| driven.wakes().pass(&waker, cx, |cx| driver.as_mut().poll(cx)));
             if let Err(error) = driver.await {
                 tracing::debug!(error = %describe(&error), "an upstream connection ended");
             }
@@ -158,7 +160,7 @@ where
             Err(Unanswered::Undriven) => return Err(undriven()),
         }
         let Some(response) = &mut trip.response else { return Err(undriven()) };
-        match read(response) {
+        match framing::read(response) {
             Ok(is_last) => {
                 self.watch.body_moved(idle);
                 self.is_last = is_last;
@@ -239,45 +241,6 @@ enum Unanswered<B> {
 #[cold]
 fn undriven() -> UpstreamError {
     UpstreamError::Terminated("nothing drives the connection any more".to_owned())
-}
-
-/// What the fields of an answer say of its connection: whether no further request may follow (RFC 9112 §9.3; HTTP/1.0 can
-/// say otherwise, and is not asked); and whether its length could be read in two ways (RFC 9112 §6.3; R24). hyper takes
-/// the first reading, and looks at no length where no body comes.
-fn read<B>(response: &Response<AnswerBody<B>>) -> Result<bool, &'static str> {
-    let (mut is_last, mut lengths, mut codings) = (response.version() == Version::HTTP_10, 0_u8, 0_u8);
-    for (name, value) in response.headers() {
-        if name == CONTENT_LENGTH {
-            if lengths > 0 || !is_length(value.as_bytes()) {
-                return Err("a Content-Length that is not one number");
-            }
-            lengths = 1;
-        } else if name == TRANSFER_ENCODING {
-            if codings > 0 || !value.as_bytes().eq_ignore_ascii_case(b"chunked") {
-                return Err("a Transfer-Encoding that is not exactly chunked");
-            }
-            codings = 1;
-        } else if name == CONNECTION {
-            is_last |= value.as_bytes().split(|byte| *byte == b',').any(is_close);
-        }
-    }
-    match lengths + codings {
-        2.. => Err("both Transfer-Encoding and Content-Length"),
-        _ => Ok(is_last),
-    }
-}
-
-fn is_close(option: &[u8]) -> bool {
-    option.trim_ascii().eq_ignore_ascii_case(b"close")
-}
-
-/// `1*DIGIT` that fits.
-fn is_length(value: &[u8]) -> bool {
-    let number = value.iter().try_fold(0_u64, |number, digit| match digit {
-        b'0'..=b'9' => number.checked_mul(10)?.checked_add(u64::from(digit - b'0')),
-        _ => None,
-    });
-    !value.is_empty() && number.is_some()
 }
 
 fn classify(error: &hyper::Error) -> UpstreamError {

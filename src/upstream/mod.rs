@@ -10,10 +10,12 @@ mod connection;
 mod connector;
 mod environment;
 mod error;
+mod framing;
 mod haste;
 mod interim;
 mod pool;
 pub mod settings;
+mod wakes;
 mod watch;
 
 use std::sync::Arc;

@@ -12,6 +12,7 @@ use tokio::task::AbortHandle;
 use super::UpstreamError;
 use super::clock;
 use super::interim::Interim;
+use super::wakes::Wakes;
 
 /// The deadline of a connection and what it is doing, readable from outside without a lock.
 pub(super) struct Watch {
@@ -22,6 +23,8 @@ pub(super) struct Watch {
     opened: u64,
     /// When it was last put away.
     idle_since: AtomicU64,
+    /// What wakes the task that drives the connection.
+    wakes: Arc<Wakes>,
     task: OnceLock<AbortHandle>,
     /// Whether nothing drives the connection any more.
     undriven: AtomicBool,
@@ -112,6 +115,7 @@ impl Watch {
             waits_for_body: AtomicBool::new(false),
             opened: now,
             idle_since: AtomicU64::new(now),
+            wakes: Arc::default(),
             task: OnceLock::new(),
             undriven: AtomicBool::new(false),
             waiter: Mutex::default(),
@@ -165,6 +169,11 @@ impl Watch {
     /// For how long it has.
     pub(super) fn idle_for(&self, now: u64) -> u64 {
         now.saturating_sub(self.idle_since.load(Ordering::Relaxed))
+    }
+
+    /// What wakes the task that drives the connection.
+    pub(super) fn wakes(&self) -> &Arc<Wakes> {
+        &self.wakes
     }
 
     /// The task that drives the connection.
