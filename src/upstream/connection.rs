@@ -93,7 +93,10 @@ impl<B> Connection<B> {
 
     /// Whether another request may follow: the last one was sent to its end, and the peer neither has closed nor will.
     pub(super) fn can_be_reused(&self) -> bool {
-        !self.is_last && self.watch.has_uploaded() && self.sender.as_ref().is_some_and(|sender| !sender.is_closed())
+        !self.is_last
+            && self.watch.has_uploaded()
+            && self.watch.has_peer()
+            && self.sender.as_ref().is_some_and(|sender| !sender.is_closed())
     }
 
     /// How long it has been unused.

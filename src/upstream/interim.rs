@@ -145,11 +145,31 @@ impl<S: AsyncRead + Unpin> AsyncRead for Reader<S> {
     }
 }
 
+impl<S> Reader<S> {
+    /// What hyper is told of a write. A peer that has gone takes nothing more, but may have answered before (R23): what it
+    /// said, or that it said nothing, is found by reading. hyper would end the connection with the answer unread.
+    fn wrote(&self, written: Poll<io::Result<usize>>, whole: usize) -> Poll<io::Result<usize>> {
+        match written {
+            Poll::Ready(Err(error)) if is_gone(&error) => {
+                self.watch.peer_has_gone();
+                Poll::Ready(Ok(whole))
+            }
+            other => other,
+        }
+    }
+}
+
+fn is_gone(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected};
+    matches!(error.kind(), BrokenPipe | ConnectionReset | ConnectionAborted | NotConnected)
+}
+
 impl<S: AsyncWrite + Unpin> AsyncWrite for Reader<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         this.writes();
-        Pin::new(&mut this.io).poll_write(cx, buf)
+        let written = Pin::new(&mut this.io).poll_write(cx, buf);
+        this.wrote(written, buf.len())
     }
 
     fn poll_write_vectored(
@@ -160,11 +180,12 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Reader<S> {
         let this = self.get_mut();
         this.writes();
         let io = Pin::new(&mut this.io);
-        match bufs {
+        let written = match bufs {
             // A head alone: the system takes one piece for less than a list of one.
             [one] => io.poll_write(cx, one),
             _ => io.poll_write_vectored(cx, bufs),
-        }
+        };
+        this.wrote(written, bufs.iter().map(|buf| buf.len()).sum())
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -172,7 +193,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Reader<S> {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().io).poll_flush(cx)
+        let this = self.get_mut();
+        let flushed = Pin::new(&mut this.io).poll_flush(cx);
+        this.wrote(flushed.map_ok(|()| 0), 0).map_ok(|_| ())
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

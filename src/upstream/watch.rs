@@ -18,6 +18,8 @@ use super::wakes::Wakes;
 pub(super) struct Watch {
     state: AtomicU64,
     uploaded: AtomicBool,
+    /// Whether the peer takes nothing any more.
+    is_peer_gone: AtomicBool,
     /// Whether the request's body stands still because the downstream sends nothing; else the upstream takes nothing.
     waits_for_body: AtomicBool,
     opened: u64,
@@ -112,6 +114,7 @@ impl Watch {
         Self {
             state: AtomicU64::new(pack(Phase::Idle, u64::MAX)),
             uploaded: AtomicBool::new(true),
+            is_peer_gone: AtomicBool::new(false),
             waits_for_body: AtomicBool::new(false),
             opened: now,
             idle_since: AtomicU64::new(now),
@@ -211,6 +214,16 @@ impl Watch {
             Some(idle) => self.set(Phase::Upload, idle),
             None => self.set(Phase::Head, response_head),
         }
+    }
+
+    /// What was written did not get there, nor will what is written from now on.
+    pub(super) fn peer_has_gone(&self) {
+        self.is_peer_gone.store(true, Ordering::Release);
+    }
+
+    /// Whether the peer still takes what is written.
+    pub(super) fn has_peer(&self) -> bool {
+        !self.is_peer_gone.load(Ordering::Acquire)
     }
 
     /// Whether the request was sent to its end.

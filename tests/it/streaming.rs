@@ -744,6 +744,16 @@ async fn an_upstream_that_closes_its_sending_half_ends_an_upload() {
 // R23: an early answer is not lost, although the upstream closes with the upload unread, which makes a reset of it.
 #[tokio::test]
 async fn an_early_answer_is_passed_on_although_the_upstream_closes_after_it() {
+    pass_early_answers_on().await;
+}
+
+// R23: the same where reading and writing happen on several threads, and the reset is met by a write.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_early_answer_is_passed_on_whichever_thread_meets_the_reset() {
+    pass_early_answers_on().await;
+}
+
+async fn pass_early_answers_on() {
     let upstream = Upstream::start(|mut connection| async move {
         connection.head().await;
         connection.read(5).await;
