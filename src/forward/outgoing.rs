@@ -90,6 +90,8 @@ impl Outgoing {
         via: &Via,
         token: Option<&AccessToken>,
     ) -> Result<Request<Upload<RequestBody>>, ForwardError> {
+        // Asked before it is taken: of a body that is sent once nothing is known afterwards.
+        let is_unsized = self.body.is_unsized();
         let body = self.body.take().ok_or(BROKEN_OFF)?;
         let mut head = match (self.head.take(), &self.kept) {
             (Some(head), _) => {
@@ -101,7 +103,7 @@ impl Outgoing {
         };
         let headers = &mut head.headers;
         set_host(headers, received, target)?;
-        frame(headers, self.body.is_unsized(), self.hop);
+        frame(headers, is_unsized, self.hop);
         edit(headers, self.found, target);
         headers.append(header::VIA, via.value.clone());
         head.uri = target.uri(received).ok_or(UNREADABLE)?;

@@ -220,6 +220,20 @@ async fn a_chunked_body_is_framed_anew_without_extensions() {
     }
 }
 
+// R11: nothing of it is held, so nothing is known of it once it is on its way; a GET whose body is not announced loses it.
+#[tokio::test]
+async fn a_chunked_body_of_whatever_method_is_sent_where_nothing_is_held() {
+    let upstream = upstream().await;
+    let more = "    retry: {max_body: 0B}\n";
+    let proxy = Proxy::new().static_token("api", "T0KEN").route("/", &upstream.url(), "api", more).start().await;
+    for method in ["GET", "POST", "DELETE"] {
+        let mut downstream = Downstream::of(&proxy).await;
+        assert_eq!(downstream.ask(chunked(method, "5\r\nhello\r\n0\r\n\r\n")).await.body_text(), "hello", "{method}");
+        let seen = upstream.requests().pop().unwrap();
+        assert_eq!((seen.body_text(), seen.complete), ("hello", true), "{method}");
+    }
+}
+
 /// Each of these chunked bodies is refused, never completed upstream, and nothing behind it is a request: whether it
 /// comes in one piece with its head, or when the upstream already has the first chunk.
 async fn assert_all_broken<T: AsRef<str>>(bodies: impl IntoIterator<Item = T>) {
