@@ -73,13 +73,21 @@ const NAMED_IN: &[(&str, &[&str], &str)] = &[
     ("tokio_rustls", &["src/server/", "src/upstream/connector.rs"], "handshakes"),
     (
         "aws_lc_rs",
-        &["src/tls/", "src/app/mod.rs", "src/oauth/refresh_tokens.rs", "src/demo/", "src/cli/mod.rs"],
-        "randomness",
+        &[
+            "src/tls/",
+            "src/app/mod.rs",
+            "src/oauth/refresh_tokens.rs",
+            "src/token/subjects.rs",
+            "src/demo/",
+            "src/cli/mod.rs",
+        ],
+        "randomness, digests",
     ),
     ("hyper_util::client", &["src/upstream/connector.rs"], "for its connector: the pool is ours"),
     ("prometheus_client", &["src/telemetry/metrics/exposition.rs"], "the hot path counts in plain atomics"),
     ("tracing_subscriber", &["src/telemetry/diagnostics.rs"], "the library only speaks; the process listens"),
     ("httparse", &["src/upstream/interim/heads.rs"], "the heads that hyper skips; it reads all others itself"),
+    ("moka", &["src/token/subjects.rs"], "a bounded map of what callers bring; all else is known by name"),
     ("clap", &["src/cli/"], "arguments are the binary's"),
     (
         "std::env",

@@ -19,7 +19,7 @@ use bearer_proxy::server::{Serving, serve_stream};
 use bearer_proxy::telemetry::settings::LogFormat;
 use bearer_proxy::telemetry::{AccessLog, Metrics, Record, TokenAction};
 use bearer_proxy::token::store::MemoryStore;
-use bearer_proxy::token::{CacheSettings, TokenCache};
+use bearer_proxy::token::{CacheSettings, TokenCache, Tokens};
 use bearer_proxy::upstream::{Environment, Upstream};
 use memchr::memmem;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
@@ -229,7 +229,7 @@ async fn target(config: &Config, route: usize, case: &Case, metrics: &Metrics) -
     }
     let tokens = tokens(config, settings.credential.unwrap());
     let metrics = TargetMetrics { route: metrics.route(&settings.target.name), upstream: counted };
-    Target::new(settings.target.clone(), upstream, Some(tokens), metrics)
+    Target::new(settings.target.clone(), upstream, Some(Tokens::Shared(tokens)), metrics)
 }
 
 /// The cache of one of a file's credentials.

@@ -171,7 +171,7 @@ impl Proxy {
         let world = self.shared.world.load_full();
         let mut settling = tokio::task::JoinSet::new();
         for credential in &world.credentials {
-            let tokens = Arc::clone(&credential.tokens);
+            let tokens = credential.tokens.clone();
             // A rotated refresh token must reach its store.
             settling.spawn(async move { tokens.settle().await });
         }
@@ -227,7 +227,7 @@ impl Shared {
         let routes = world.forwarder.routes().iter().map(|(_, target)| RouteStatus {
             name: target.name().to_owned(),
             upstream: target.upstream().host().to_str().unwrap_or_default().to_owned(),
-            credential: target.tokens().map(|tokens| tokens.status(now).name),
+            credential: target.tokens().map(|tokens| tokens.name().to_owned()),
         });
         Snapshot {
             uptime: self.started.elapsed(),

@@ -14,7 +14,7 @@ use crate::telemetry::AccessLog;
 use crate::telemetry::Metrics;
 use crate::telemetry::settings::LogSettings;
 use crate::token::store::TokenStore;
-use crate::token::{CacheSettings, TokenCache};
+use crate::token::{CacheSettings, TokenCache, Tokens};
 use crate::upstream::{Environment, OnOpen, Upstream};
 
 /// One configuration, running.
@@ -34,7 +34,7 @@ pub(super) struct Credential {
     fingerprint: u64,
     /// What the file of `request.tls.ca` was like when it was read.
     roots: u64,
-    pub(super) tokens: Arc<TokenCache>,
+    pub(super) tokens: Tokens,
 }
 
 /// What a world is made with, and what it does not own.
@@ -79,7 +79,7 @@ impl World {
 
     fn find(&self, credential: &config::Credential) -> Option<Credential> {
         let known = self.credentials.iter().find(|known| known.is(credential))?;
-        Some(Credential { tokens: Arc::clone(&known.tokens), name: known.name.clone(), ..*known })
+        Some(Credential { tokens: known.tokens.clone(), name: known.name.clone(), ..*known })
     }
 
     /// Lets credentials that are not what they were end what they are doing: a refresh token that is being rotated must
@@ -99,7 +99,8 @@ impl Credential {
         let client = OAuthClient::new(settings.clone(), Arc::clone(store))
             .map_err(|source| StartError::Tls { what: format!("credentials.{}.request.tls", settings.name), source })?;
         let cache = CacheSettings { wait: settings.request.timeout };
-        let tokens = TokenCache::new(&settings.name, Arc::new(client), cache, tokio::runtime::Handle::current());
+        let runtime = tokio::runtime::Handle::current();
+        let tokens = Tokens::Shared(TokenCache::new(&settings.name, Arc::new(client), cache, runtime));
         Ok(Self { name: settings.name.clone(), fingerprint: credential.fingerprint, roots: roots(credential), tokens })
     }
 
@@ -138,7 +139,7 @@ fn targets(
     credentials: &[Credential],
     parts: &Parts<'_>,
 ) -> Result<Vec<Arc<Target>>, StartError> {
-    let tokens = route.credential.and_then(|index| credentials.get(index)).map(|known| Arc::clone(&known.tokens));
+    let tokens = route.credential.and_then(|index| credentials.get(index)).map(|known| known.tokens.clone());
     let settings = &route.upstream;
     let upstream_metrics = parts.metrics.upstream(&format!("{}:{}", settings.host, settings.port));
     let counted = Arc::clone(&upstream_metrics);

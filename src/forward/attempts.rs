@@ -26,6 +26,8 @@ use crate::upstream::UpstreamError;
 /// The attempts of one request.
 pub(super) struct Attempts<'a> {
     pub(super) target: &'a Target,
+    /// Where its token is from.
+    pub(super) tokens: Option<&'a Arc<TokenCache>>,
     pub(super) via: &'a Via,
     pub(super) outgoing: &'a mut Outgoing,
     pub(super) trip: &'a mut RoundTrip<RequestBody>,
@@ -46,7 +48,7 @@ impl Attempts<'_> {
     /// A connection that died before any byte of the answer, after having served others: the server closed it for
     /// lying idle. A request that may be repeated is repeated once, on a fresh one (R52); any other is not (R53).
     async fn deliver_again(&mut self, failed: SendError, token: Option<&AccessToken>) -> Result<(), ForwardError> {
-        if let (UpstreamError::TooLate, Some(tokens)) = (&failed.error, &self.target.tokens) {
+        if let (UpstreamError::TooLate, Some(tokens)) = (&failed.error, self.tokens) {
             return self.deliver_with_another(tokens).await;
         }
         let idle_death = failed.reused && self.trip.request.is_none() && failed.error.is_termination();

@@ -13,6 +13,7 @@ mod refusal;
 mod respond;
 pub mod settings;
 mod target;
+mod tokens;
 mod upgrade;
 
 use std::net::IpAddr;
@@ -42,9 +43,8 @@ use crate::route::RouteTable;
 use crate::route::path;
 use crate::telemetry::AccessLog;
 use crate::telemetry::Metrics;
-use crate::telemetry::TokenAction;
-use crate::token::AccessToken;
 use crate::token::TokenCache;
+use crate::token::Tokens;
 use crate::upstream::RoundTrip;
 use crate::upstream::UpstreamError;
 
@@ -173,17 +173,24 @@ impl Forwarder {
         downstream: &Downstream,
         exchange: &mut Exchange,
     ) -> Result<Option<Box<OnUpgrade>>, ForwardError> {
-        let token = match &target.tokens {
-            Some(tokens) => Some(current(tokens, exchange).await?),
+        let tokens = match &target.tokens {
+            Some(Tokens::Shared(tokens)) => Some(tokens),
+            Some(Tokens::PerSubject(subjects)) => {
+                Some(&*call.subject.insert(Box::pin(tokens::of_subject(subjects, &call.outgoing, exchange)).await?))
+            }
+            None => None,
+        };
+        let token = match tokens {
+            Some(tokens) => Some(tokens::current(tokens, exchange).await?),
             None => None,
         };
         exchange.receives(call.outgoing.body.hold(target.held()));
         call.outgoing.prepare(target, &self.via)?;
-        let Call { outgoing, trip, upgrade } = call;
+        let Call { outgoing, trip, upgrade, .. } = call;
         let mut attempts =
-            Attempts { target, via: &self.via, outgoing, trip, exchange, interim: downstream.interim.as_ref() };
+            Attempts { target, tokens, via: &self.via, outgoing, trip, exchange, interim: downstream.interim.as_ref() };
         attempts.deliver(token.as_deref()).await?;
-        if let (Some(tokens), Some(token)) = (&target.tokens, &token)
+        if let (Some(tokens), Some(token)) = (tokens, &token)
             && attempts.is_refused()
         {
             Box::pin(attempts.renew_and_repeat(tokens, token)).await?;
@@ -220,13 +227,16 @@ struct Call {
     outgoing: Outgoing,
     trip: RoundTrip<RequestBody>,
     upgrade: Option<OnUpgrade>,
+    /// The tokens of the one on whose behalf it comes, where that matters.
+    subject: Option<Arc<TokenCache>>,
 }
 
 impl Call {
     fn new(mut head: Parts, body: Incoming, found: Found) -> Self {
         // hyper puts its half of an upgrade there; nothing else is ever in it.
         let upgrade = head.extensions.remove::<OnUpgrade>();
-        Self { outgoing: Outgoing::new(head, BodySource::new(body), found), trip: RoundTrip::default(), upgrade }
+        let outgoing = Outgoing::new(head, BodySource::new(body), found);
+        Self { outgoing, trip: RoundTrip::default(), upgrade, subject: None }
     }
 }
 
@@ -262,16 +272,4 @@ fn answer_ourselves(head: &Parts, uri: &Uri) -> Result<Option<Response<Bytes>>, 
         }
         _ => Ok(None),
     }
-}
-
-/// The credential's current token; the one wait before anything is sent.
-async fn current(tokens: &Arc<TokenCache>, exchange: &mut Exchange) -> Result<Arc<AccessToken>, ForwardError> {
-    if let Some(token) = tokens.current(exchange.moment()) {
-        exchange.token(TokenAction::Cached);
-        return Ok(token);
-    }
-    exchange.token(TokenAction::Failed);
-    let token = Box::pin(tokens.get()).await?;
-    exchange.token(TokenAction::Waited);
-    Ok(token)
 }

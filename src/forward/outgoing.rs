@@ -64,6 +64,11 @@ impl Outgoing {
         Ok(())
     }
 
+    /// The header fields that came, before the first attempt takes them.
+    pub(super) fn received(&self) -> Option<&HeaderMap> {
+        self.head.as_ref().map(|head| &head.headers)
+    }
+
     /// Whether the downstream asks for a WebSocket.
     pub(super) fn wants_websocket(&self) -> bool {
         self.hop.websocket

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, RETRY_AFTER};
+use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, Response, StatusCode};
 
 use super::ForwardError;
@@ -26,6 +26,7 @@ pub(super) struct Problem {
     title: &'static str,
     detail: Cow<'static, str>,
     retry_after: Option<Duration>,
+    challenge: Option<&'static str>,
 }
 
 /// The answer to an error on this route; `-` when none was found.
@@ -45,6 +46,9 @@ pub(super) fn respond(problem: &Problem, route: &str) -> Response<Bytes> {
     headers.insert(PROXY_STATUS, proxy_status(problem));
     if let Some(wait) = problem.retry_after {
         headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
+    }
+    if let Some(challenge) = problem.challenge {
+        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
     }
     if problem.status == StatusCode::METHOD_NOT_ALLOWED {
         // RFC 9110 §15.5.6 wants one: what is refused here is refused whatever the resource.
@@ -67,7 +71,7 @@ fn proxy_status(problem: &Problem) -> HeaderValue {
 
 impl Problem {
     fn new(status: StatusCode, error: &'static str, title: &'static str, detail: &'static str) -> Self {
-        Self { status, error, details: None, title, detail: Cow::Borrowed(detail), retry_after: None }
+        Self { status, error, details: None, title, detail: Cow::Borrowed(detail), retry_after: None, challenge: None }
     }
 
     /// A new failure must choose its status here.
@@ -116,6 +120,14 @@ impl Problem {
 
     fn of_token(failure: &Failure) -> Self {
         let details = Some(printable(failure.error.code()));
+        match &*failure.error {
+            TokenError::NoSubject => return Self::of_subject("Bearer", "The request needs a bearer token of its own."),
+            TokenError::BadSubject { .. } => {
+                let challenge = "Bearer error=\"invalid_token\"";
+                return Self { details, ..Self::of_subject(challenge, "The request's bearer token is not accepted.") };
+            }
+            _ => {}
+        }
         if let TokenError::Refused { code, .. } = &*failure.error {
             let detail = format!("The authorization server refuses this proxy's credential: {}.", printable(code));
             return Self {
@@ -133,6 +145,14 @@ impl Problem {
                 "No access token at the moment",
                 "The authorization server gives no access token at the moment. Try again later.",
             )
+        }
+    }
+
+    /// The caller's own token is what is wanting (RFC 6750 §3).
+    fn of_subject(challenge: &'static str, detail: &'static str) -> Self {
+        Self {
+            challenge: Some(challenge),
+            ..Self::new(StatusCode::UNAUTHORIZED, "http_request_denied", "Not authenticated", detail)
         }
     }
 
@@ -228,6 +248,19 @@ mod tests {
         assert_eq!(proxy_status, "bearer-proxy; error=proxy_configuration_error; details=\"invalid_client\"");
         assert!(!body.to_string().contains("locked"));
         assert_eq!(body["route"], "orders");
+    }
+
+    // RFC 6750 §3
+    #[test]
+    fn a_caller_whose_own_token_is_wanting_is_401_with_a_challenge() {
+        let challenged = |error| respond(&Problem::of(&no_token(error)), "-").headers()[WWW_AUTHENTICATE].clone();
+        assert_eq!(challenged(TokenError::NoSubject), "Bearer");
+        let refused = || TokenError::BadSubject { code: "invalid_grant".to_owned(), description: Some("x".to_owned()) };
+        assert_eq!(challenged(refused()), "Bearer error=\"invalid_token\"");
+        let (status, proxy_status, body) = answer(&no_token(refused()));
+        assert_eq!(status, 401);
+        assert_eq!(proxy_status, "bearer-proxy; error=http_request_denied; details=\"invalid_grant\"");
+        assert_eq!(body["detail"], "The request's bearer token is not accepted.");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::body::RequestBody;
 use super::settings::TargetSettings;
 use crate::telemetry::RouteMetrics;
 use crate::telemetry::UpstreamMetrics;
-use crate::token::TokenCache;
+use crate::token::Tokens;
 use crate::upstream::Upstream;
 
 /// Where requests of one route go.
@@ -19,7 +19,7 @@ pub struct Target {
     pub(super) settings: TargetSettings,
     pub(super) upstream: Upstream<RequestBody>,
     /// `None`: `credential: none`.
-    pub(super) tokens: Option<Arc<TokenCache>>,
+    pub(super) tokens: Option<Tokens>,
     rewrite: Rewrite,
     pub(super) metrics: TargetMetrics,
 }
@@ -49,7 +49,7 @@ impl Target {
     pub fn new(
         settings: TargetSettings,
         upstream: Upstream<RequestBody>,
-        tokens: Option<Arc<TokenCache>>,
+        tokens: Option<Tokens>,
         metrics: TargetMetrics,
     ) -> Self {
         let rewrite = Rewrite::new(&settings, upstream.path());
@@ -70,7 +70,7 @@ impl Target {
 
     /// What is put on its requests.
     #[must_use]
-    pub fn tokens(&self) -> Option<&Arc<TokenCache>> {
+    pub fn tokens(&self) -> Option<&Tokens> {
         self.tokens.as_ref()
     }
 

@@ -19,6 +19,17 @@ pub enum TokenError {
         /// `error_description`, shortened and without control characters. For the log alone.
         description: Option<String>,
     },
+    /// The request brought no token that could be exchanged for another (RFC 8693).
+    #[error("the request brings no bearer token to exchange")]
+    NoSubject,
+    /// The request's token cannot be exchanged: it is none, has expired, or the authorization server refuses it.
+    #[error("the request's token is not accepted: {code}{}", in_parentheses(.description))]
+    BadSubject {
+        /// The OAuth error code, as in [`TokenError::Refused`].
+        code: String,
+        /// Why. For the log alone.
+        description: Option<String>,
+    },
     /// An answer that says "later": 429, 5xx, `temporarily_unavailable`, `slow_down`, an HTML page, …
     #[error("the token endpoint answered {status}{}", in_parentheses(.description))]
     Unavailable {
@@ -58,7 +69,7 @@ impl TokenError {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Refused { .. } => false,
+            Self::Refused { .. } | Self::NoSubject | Self::BadSubject { .. } => false,
             Self::Unavailable { .. }
             | Self::Unreachable(_)
             | Self::TimedOut
@@ -74,7 +85,8 @@ impl TokenError {
     #[must_use]
     pub fn code(&self) -> &str {
         match self {
-            Self::Refused { code, .. } => code,
+            Self::Refused { code, .. } | Self::BadSubject { code, .. } => code,
+            Self::NoSubject => "no_subject",
             Self::Unavailable { .. } => "unavailable",
             Self::Unreachable(_) => "unreachable",
             Self::TimedOut => "timeout",
@@ -92,6 +104,8 @@ impl TokenError {
         match self {
             Self::Unavailable { retry_after, .. } => *retry_after,
             Self::Refused { .. }
+            | Self::NoSubject
+            | Self::BadSubject { .. }
             | Self::Unreachable(_)
             | Self::TimedOut
             | Self::Malformed(_)

@@ -11,7 +11,9 @@ mod jitter;
 mod moment;
 mod source;
 pub mod store;
+mod subjects;
 mod template;
+mod tokens;
 
 pub use access_token::AccessToken;
 pub use cache::{CacheSettings, State, Status, TokenCache};
@@ -19,3 +21,5 @@ pub use error::{Failure, TokenError};
 pub use inject::Inject;
 pub use moment::Moment;
 pub use source::TokenSource;
+pub use subjects::{Exchange, Exchanged, SubjectSettings, Subjects};
+pub use tokens::Tokens;

@@ -29,6 +29,11 @@ pub(super) fn on(error: &TokenError, settings: &CredentialSettings) -> Option<&'
             Some("compare the members received with response.access_token, which says where the token stands")
         }
         TokenError::Discovery(_) => Some(ON_ISSUER),
+        TokenError::NoSubject => Some("give the token to exchange in a file: --subject FILE"),
+        TokenError::BadSubject { .. } => Some(
+            "check that the subject token is of this server, has not expired, and is what subject_token_type says; \
+            some servers say so of a wrong audience, scope or actor token too",
+        ),
         TokenError::Secret(_) | TokenError::Store(_) | TokenError::RenewedTooOften => None,
     }
 }

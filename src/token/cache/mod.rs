@@ -5,6 +5,7 @@
 
 mod allowance;
 mod backoff;
+mod common;
 mod flight;
 mod nudge;
 mod renewal;
@@ -21,6 +22,7 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use tokio::runtime::Handle;
 
+pub(super) use self::common::Common;
 pub use self::status::{State, Status};
 
 use self::nudge::Nudge;
@@ -42,6 +44,8 @@ pub struct TokenCache {
     runtime: Handle,
     current: ArcSwapOption<AccessToken>,
     nudge: Nudge,
+    /// With other subjects of the credential.
+    common: Option<Arc<Common>>,
     /// Never held across an await, nor while the source is asked anything.
     renewal: Mutex<Renewal>,
 }
@@ -51,11 +55,34 @@ impl TokenCache {
     /// them; they end with the cache.
     #[must_use]
     pub fn new(name: &str, source: Arc<dyn TokenSource>, settings: CacheSettings, runtime: Handle) -> Arc<Self> {
+        Self::build(name, source, settings, runtime, None)
+    }
+
+    /// A cache of one subject's tokens. Nothing is renewed in it but by a request; the credential's figures, and what is
+    /// refused for all its subjects, are in `common`.
+    pub(super) fn of_subject(
+        name: &str,
+        source: Arc<dyn TokenSource>,
+        settings: CacheSettings,
+        runtime: Handle,
+        common: Arc<Common>,
+    ) -> Arc<Self> {
+        Self::build(name, source, settings, runtime, Some(common))
+    }
+
+    fn build(
+        name: &str,
+        source: Arc<dyn TokenSource>,
+        settings: CacheSettings,
+        runtime: Handle,
+        common: Option<Arc<Common>>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             name: name.to_owned(),
             source,
             settings,
             runtime,
+            common,
             current: ArcSwapOption::empty(),
             nudge: Nudge::new(Moment::now()),
             renewal: Mutex::new(Renewal::default()),
@@ -120,6 +147,11 @@ impl TokenCache {
         if let Some(seat) = seat {
             seat.end().await;
         }
+    }
+
+    /// The credential's name.
+    pub(super) fn name(&self) -> &str {
+        &self.name
     }
 
     /// Where this credential stands.

@@ -98,6 +98,9 @@ impl TokenCache {
         }
         debug!(credential = self.name, "what the last refusal was about has changed");
         self.renewal().backoff.forgive(now);
+        if let Some(common) = &self.common {
+            common.forgive(now);
+        }
         self.try_board(purpose, now).map_err(|denial| denial.failure)
     }
 
@@ -112,6 +115,9 @@ impl TokenCache {
         }
         if let Some(failure) = renewal.backoff.denial(now) {
             return Err(Denial { failure, look: renewal.backoff.should_look(now) });
+        }
+        if let Some((failure, look)) = self.common.as_ref().and_then(|common| common.denial(now)) {
+            return Err(Denial { failure, look });
         }
         match (purpose, current) {
             (Purpose::Refused(_), Some(_)) => self.take_allowance(&mut renewal, now)?,
@@ -168,8 +174,13 @@ impl TokenCache {
         self.current.store(Some(Arc::clone(token)));
         renewal.wanted = false;
         renewal.backoff.forget();
-        renewal.tally.success();
-        renewal.report.success(&self.name, (!token.is_endless()).then(|| token.expires_in(now)));
+        match &self.common {
+            Some(common) => common.success(),
+            None => {
+                renewal.tally.success();
+                renewal.report.success(&self.name, (!token.is_endless()).then(|| token.expires_in(now)));
+            }
+        }
         renewal.timer = None;
         if let Some(at) = token.renew_at() {
             self.schedule(renewal, at.monotonic);
@@ -177,6 +188,10 @@ impl TokenCache {
     }
 
     fn remember(self: &Arc<Self>, renewal: &mut Renewal, error: TokenError, now: Moment) -> Failure {
+        if let Some(common) = &self.common {
+            let failure = common.failure(&self.name, error, now);
+            return failure.map_or_else(|of_all| of_all, |error| renewal.backoff.remember(error, now));
+        }
         renewal.tally.failure(error.code());
         let failure = renewal.backoff.remember(error, now);
         let serving = match self.current.load().as_ref() {
@@ -200,7 +215,8 @@ impl TokenCache {
 
     /// Has the next attempt begin then, and no other.
     fn schedule(self: &Arc<Self>, renewal: &mut Renewal, at: Instant) {
-        if renewal.resting {
+        // With one timer for each subject, whoever called once would be logged in again for nobody.
+        if renewal.resting || self.common.is_some() {
             return;
         }
         let cache = Arc::downgrade(self);
