@@ -5,6 +5,7 @@ pub mod demo;
 mod explain;
 mod healthcheck;
 mod output;
+mod presets;
 mod run;
 mod token;
 
@@ -53,6 +54,8 @@ enum Command {
     Token(token::TokenArguments),
     /// Say which route a request takes, to which upstream URL, with which headers
     Explain(explain::ExplainArguments),
+    /// List the providers that the program knows by name, or print one as text for the file
+    Presets(presets::PresetsArguments),
     /// Start an authorization server and an API in one process, with the proxy in front: nothing else needed
     Demo(demo::DemoArguments),
     /// Ask the admin listener whether the proxy lives (for HEALTHCHECK in a container); exit code 0 or 1
@@ -99,6 +102,7 @@ pub fn main() -> ExitCode {
         Command::Check => check::check(&common.config, &mut out),
         Command::Token(arguments) => token::token(&common, &arguments, &mut out),
         Command::Explain(arguments) => explain::explain(&common, &arguments, &mut out),
+        Command::Presets(arguments) => presets::presets(&arguments, &mut out),
         Command::Demo(arguments) => run::demo(&arguments),
         Command::Healthcheck(arguments) => healthcheck::healthcheck(&common, &arguments),
         Command::Completions { shell } => {

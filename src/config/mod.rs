@@ -6,6 +6,7 @@
 //! |---|---|
 //! | `yaml`, `node` | text → a tree with positions |
 //! | `substitute` | `${…}` |
+//! | `preset/`, `presets.yaml` | what is known of providers, filled in |
 //! | `read/` | what a value can be; how a section is written down |
 //! | `document`, `workers`, `listener`, `credential/`, `route/`, `upstream` | each section: as written, and what it becomes |
 
@@ -13,6 +14,7 @@ mod credential;
 mod document;
 mod listener;
 mod node;
+mod preset;
 mod read;
 mod route;
 mod substitute;
@@ -29,6 +31,8 @@ use std::io::Read as _;
 use std::path::Path;
 use std::time::Duration;
 
+pub use preset::Preset;
+pub use preset::presets;
 use read::Reader;
 use zeroize::Zeroizing;
 

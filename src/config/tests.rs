@@ -3,6 +3,7 @@
 mod limits;
 mod meaning;
 mod mistakes;
+mod presets;
 mod secrets;
 
 use super::*;

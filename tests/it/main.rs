@@ -27,6 +27,7 @@ mod listeners;
 mod observability;
 mod parking;
 mod pool;
+mod presets;
 mod reference;
 mod refusal;
 mod reload;

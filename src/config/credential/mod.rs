@@ -22,6 +22,8 @@ use response::Response;
 use crate::config::Credential;
 use crate::config::node::Node;
 use crate::config::node::Value;
+use crate::config::preset;
+use crate::config::preset::Filled;
 use crate::config::read::Field;
 use crate::config::read::IssuerUrl;
 use crate::config::read::Name;
@@ -39,6 +41,10 @@ use crate::token::Inject;
 section! {
     /// One of `credentials`.
     struct CredentialSection {
+        #[expect(dead_code, reason = "filled in before the section is read")]
+        preset: Filled;
+        #[expect(dead_code, reason = "likewise")]
+        with: Filled;
         grant: GrantName, required "client_credentials";
         token_url: TokenUrl;
         issuer: IssuerUrl;
@@ -94,7 +100,7 @@ impl Read for Scope {
     }
 }
 
-/// A section with its fingerprint.
+/// A section with its preset filled in, and its fingerprint.
 #[derive(Clone, Debug)]
 pub(crate) struct Fingerprinted<T> {
     value: T,
@@ -103,7 +109,8 @@ pub(crate) struct Fingerprinted<T> {
 
 impl<T: Read> Read for Fingerprinted<T> {
     fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
-        T::read(node, reader).map(|value| Self { value, fingerprint: node.fingerprint() })
+        let node = preset::fill(node, reader)?;
+        T::read(&node, reader).map(|value| Self { value, fingerprint: node.fingerprint() })
     }
 }
 

@@ -136,12 +136,14 @@ pub(crate) struct Reader<'a> {
     problems: Vec<Problem>,
     warnings: Vec<Problem>,
     faults: usize,
+    /// Where presets are named: what is there was not written there.
+    presets: Vec<(usize, usize)>,
 }
 
 impl<'a> Reader<'a> {
     /// At the root; `problems` are those that are known already.
     pub(crate) fn new(directory: &'a Path, problems: Vec<Problem>) -> Self {
-        Self { directory, path: String::new(), problems, warnings: Vec::new(), faults: 0 }
+        Self { directory, path: String::new(), problems, warnings: Vec::new(), faults: 0, presets: Vec::new() }
     }
 
     /// Mistakes and doubts, each in file order.
@@ -160,7 +162,14 @@ impl<'a> Reader<'a> {
     /// Notes a mistake.
     pub(crate) fn wrong(&mut self, at: &Place, message: impl fmt::Display) {
         self.faults = self.faults.saturating_add(1);
-        self.problems.push(problem(at, message));
+        let is_filled_in = !at.path.ends_with(".preset") && self.presets.contains(&(at.line, at.column));
+        let origin = if is_filled_in { " (the preset says it; `null` takes it away)" } else { "" };
+        self.problems.push(problem(at, format_args!("{message}{origin}")));
+    }
+
+    /// From now on, what stands where this node does was filled in by the preset that it names.
+    pub(crate) fn fill_from(&mut self, preset: &Node) {
+        self.presets.push((preset.line, preset.column));
     }
 
     /// Notes that something is not there, unless it may be that it is there and wrong.
