@@ -14,7 +14,7 @@ use crate::telemetry::AccessLog;
 use crate::telemetry::Metrics;
 use crate::telemetry::settings::LogSettings;
 use crate::token::store::TokenStore;
-use crate::token::{CacheSettings, TokenCache, Tokens};
+use crate::token::{CacheSettings, Subjects, TokenCache, Tokens};
 use crate::upstream::{Environment, OnOpen, Upstream};
 
 /// One configuration, running.
@@ -100,7 +100,11 @@ impl Credential {
             .map_err(|source| StartError::Tls { what: format!("credentials.{}.request.tls", settings.name), source })?;
         let cache = CacheSettings { wait: settings.request.timeout };
         let runtime = tokio::runtime::Handle::current();
-        let tokens = Tokens::Shared(TokenCache::new(&settings.name, Arc::new(client), cache, runtime));
+        let (name, client) = (&settings.name, Arc::new(client));
+        let tokens = match client.subjects() {
+            Some(subjects) => Tokens::PerSubject(Subjects::new(name, subjects, client.on_behalf(), cache, runtime)),
+            None => Tokens::Shared(TokenCache::new(name, client, cache, runtime)),
+        };
         Ok(Self { name: settings.name.clone(), fingerprint: credential.fingerprint, roots: roots(credential), tokens })
     }
 

@@ -93,6 +93,9 @@ fn tell(config: &Config, route: &Route, method: &Method, uri: &Uri, out: &mut Ou
         None => out.line("credential  none; the downstream's Authorization is removed"),
         Some(credential) => {
             out.line(format!("credential  {}", credential.settings.name));
+            if credential.settings.is_per_subject() {
+                out.line("exchange    the request's own bearer token, without which it gets 401");
+            }
             for inject in &credential.settings.inject {
                 match inject {
                     Inject::Header { name, .. } => out.line(format!("set         {name}: (with the access token)")),

@@ -1,9 +1,11 @@
 //! `bearer-proxy token NAME`: a token now, for curl; or the refusal, explained step by step.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::{Common, FAILURE, Output, SUCCESS, WRONG, output, small_runtime};
 use crate::oauth::OAuthClient;
+use crate::secret::{Part, Secret, SecretSource};
 use crate::token::store::MemoryStore;
 
 /// The arguments of `bearer-proxy token`.
@@ -14,6 +16,9 @@ pub(super) struct TokenArguments {
     /// Tell on standard error what was sent and what came back, even if all went well
     #[arg(short, long)]
     verbose: bool,
+    /// The token to exchange, where otherwise a request brings it (`subject_token: request`): a file with it
+    #[arg(long, value_name = "FILE")]
+    subject: Option<PathBuf>,
 }
 
 /// Gets and prints.
@@ -36,8 +41,18 @@ pub(super) fn token(common: &Common, arguments: &TokenArguments, out: &mut Outpu
             return WRONG;
         }
     };
+    let subject = match subject(&client, arguments) {
+        Ok(subject) => subject,
+        Err(problem) => {
+            output::complain(&problem);
+            return WRONG;
+        }
+    };
     let Some(runtime) = small_runtime() else { return FAILURE };
-    let explanation = runtime.block_on(client.explain());
+    let explanation = match subject {
+        Some(subject) => runtime.block_on(client.explain_for(&subject)),
+        None => runtime.block_on(client.explain()),
+    };
     if arguments.verbose || explanation.outcome.is_err() {
         output::complain(&explanation);
     }
@@ -48,5 +63,21 @@ pub(super) fn token(common: &Common, arguments: &TokenArguments, out: &mut Outpu
             SUCCESS
         }
         Err(_explained) => FAILURE,
+    }
+}
+
+/// The subject's token, for a credential that exchanges what requests bring.
+fn subject(client: &OAuthClient, arguments: &TokenArguments) -> Result<Option<Secret>, String> {
+    let name = &arguments.name;
+    match (&arguments.subject, client.subjects()) {
+        (None, None) => Ok(None),
+        (Some(file), Some(_)) => {
+            let source = SecretSource::from_parts(vec![Part::File(file.clone())]);
+            source.read().map(Some).map_err(|error| format!("--subject: {error}"))
+        }
+        (None, Some(_)) => {
+            Err(format!("credentials.{name} exchanges the token that a request brings: give one with --subject FILE"))
+        }
+        (Some(_), None) => Err(format!("credentials.{name} exchanges no token of a request: leave out --subject")),
     }
 }

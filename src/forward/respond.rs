@@ -121,7 +121,10 @@ impl Problem {
     fn of_token(failure: &Failure) -> Self {
         let details = Some(printable(failure.error.code()));
         match &*failure.error {
-            TokenError::NoSubject => return Self::of_subject("Bearer", "The request needs a bearer token of its own."),
+            TokenError::NoSubject => {
+                let detail = "The request needs a bearer token of its own.";
+                return Self { details, ..Self::of_subject("Bearer", detail) };
+            }
             TokenError::BadSubject { .. } => {
                 let challenge = "Bearer error=\"invalid_token\"";
                 return Self { details, ..Self::of_subject(challenge, "The request's bearer token is not accepted.") };

@@ -61,14 +61,23 @@ impl OAuthClient {
     /// Obtains one token and tells how, step by step, without a secret in it. For `bearer-proxy token`.
     pub async fn explain(&self) -> Explanation {
         let mut steps = Vec::new();
-        let outcome =
-            self.obtain(&mut steps).await.map(|obtained| Issued { token: obtained.token, lifetime: obtained.lifetime });
+        let outcome = self.obtain(&mut steps).await.map(Obtained::issued);
         Explanation { steps, outcome }
+    }
+
+    /// What it was made of.
+    pub(super) fn settings(&self) -> &CredentialSettings {
+        &self.settings
+    }
+
+    /// Remembers the secrets' files as they are: a fetch begins.
+    pub(super) fn note_files(&self) {
+        *self.files.lock().unwrap_or_else(PoisonError::into_inner) = Some(files::fingerprint(&self.settings));
     }
 
     async fn obtain(&self, steps: &mut Vec<Step>) -> Result<Obtained, TokenError> {
         let mut refresh_tokens = self.refresh_tokens.lock().await;
-        *self.files.lock().unwrap_or_else(PoisonError::into_inner) = Some(files::fingerprint(&self.settings));
+        self.note_files();
         let now = Moment::now();
         if let Some(token) = self.static_token().await? {
             return static_token(token, &self.settings, now);
@@ -87,8 +96,7 @@ impl OAuthClient {
         if uses_refresh_tokens {
             keep(&response, &mut refresh_tokens, &key, has_held).await;
         }
-        let Answered { response, issued, .. } = response;
-        Ok(Obtained { token: response.access_token, issued, lifetime: Some(response.lifetime) })
+        Ok(response.into())
     }
 
     /// Asks with the refresh token, and with the credential's own grant at once if that is refused.
@@ -125,7 +133,7 @@ impl OAuthClient {
     }
 
     /// One request to the token endpoint, and its answer.
-    async fn ask(&self, ask: Ask, steps: &mut Vec<Step>) -> Result<Answered, TokenError> {
+    pub(super) async fn ask(&self, ask: Ask, steps: &mut Vec<Step>) -> Result<Answered, TokenError> {
         let url = self.url(&ask, steps).await?;
         let inputs = {
             let ask = ask.clone();
@@ -204,15 +212,20 @@ impl TokenSource for OAuthClient {
 }
 
 /// A token, one level below its finished header.
-struct Obtained {
+pub(super) struct Obtained {
     token: Secret,
     issued: Moment,
     /// `None`: without an end.
-    lifetime: Option<Duration>,
+    pub(super) lifetime: Option<Duration>,
 }
 
 impl Obtained {
-    fn into_token(self, settings: &CredentialSettings) -> Result<AccessToken, TokenError> {
+    /// For a person to read.
+    pub(super) fn issued(self) -> Issued {
+        Issued { token: self.token, lifetime: self.lifetime }
+    }
+
+    pub(super) fn into_token(self, settings: &CredentialSettings) -> Result<AccessToken, TokenError> {
         let CredentialSettings { inject, refresh, .. } = settings;
         match self.lifetime {
             Some(lifetime) => {
@@ -224,10 +237,17 @@ impl Obtained {
 }
 
 /// A token response, and which request it answers.
-struct Answered {
+pub(super) struct Answered {
     response: TokenResponse,
     issued: Moment,
     ask: Ask,
+}
+
+impl From<Answered> for Obtained {
+    fn from(answered: Answered) -> Self {
+        let Answered { response, issued, .. } = answered;
+        Self { token: response.access_token, issued, lifetime: Some(response.lifetime) }
+    }
 }
 
 /// A new refresh token is saved before the access token goes anywhere. A refresh that brings none keeps the old one; an
@@ -239,7 +259,7 @@ async fn keep(answered: &Answered, refresh_tokens: &mut RefreshTokens, key: &str
             refresh_tokens.keep(key, new.token.clone(), ends).await;
         }
         (None, Ask::OwnGrant) if has_held => refresh_tokens.forget(key).await,
-        (None, Ask::OwnGrant | Ask::Refresh(_)) => {}
+        (None, _) => {}
     }
 }
 

@@ -56,7 +56,7 @@ impl Step {
     /// Asking the token endpoint.
     pub(super) fn asking(request: &TokenRequest, ask: &Ask, settings: &CredentialSettings) -> Self {
         let with = match ask {
-            Ask::OwnGrant => format!("grant {}", grant::name(&settings.grant)),
+            Ask::OwnGrant | Ask::OnBehalf(_) => format!("grant {}", grant::name(&settings.grant)),
             Ask::Refresh(_) => "the refresh token".to_owned(),
         };
         Self::new(format!("ask {} with {with}", host(request.url())))

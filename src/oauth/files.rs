@@ -6,7 +6,7 @@ use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 use std::path::PathBuf;
 
-use super::settings::{ClientAuthSettings, CredentialSettings, GrantSettings, ParamValue};
+use super::settings::{ClientAuthSettings, CredentialSettings, GrantSettings, ParamValue, SubjectSource};
 use crate::secret::{Part, SecretSource};
 
 /// A mark of the files as they are now: another one means that something has changed.
@@ -28,6 +28,12 @@ fn sources(settings: &CredentialSettings) -> Vec<&SecretSource> {
         GrantSettings::Password { username, password } => sources.extend([username, password]),
         GrantSettings::RefreshToken { refresh_token } => sources.push(refresh_token),
         GrantSettings::Static { token } => sources.push(token),
+        GrantSettings::TokenExchange(exchange) => {
+            if let SubjectSource::Own(subject) = &exchange.subject {
+                sources.push(subject);
+            }
+            sources.extend(exchange.actor.iter().map(|actor| &actor.token));
+        }
     }
     match &settings.client_auth {
         ClientAuthSettings::None => {}

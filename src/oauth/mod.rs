@@ -10,6 +10,7 @@ mod endpoint;
 mod explain;
 mod files;
 mod grant;
+mod on_behalf;
 mod refresh_tokens;
 mod request;
 mod response;

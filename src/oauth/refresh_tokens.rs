@@ -93,7 +93,9 @@ pub(super) fn key(settings: &CredentialSettings) -> Result<String, SecretError> 
             add(username.read()?.expose());
             granted_for(settings, &mut add);
         }
-        GrantSettings::ClientCredentials | GrantSettings::Static { .. } => granted_for(settings, &mut add),
+        GrantSettings::ClientCredentials | GrantSettings::Static { .. } | GrantSettings::TokenExchange(_) => {
+            granted_for(settings, &mut add);
+        }
     }
     let digest = context.finish();
     let mark: String = digest.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect();

@@ -1,5 +1,7 @@
 //! What a credential is configured to be (DESIGN.md section 4, "Credential"). Already right: `config` parses into it.
 
+mod token_exchange;
+
 use std::time::Duration;
 
 use http::HeaderName;
@@ -8,6 +10,8 @@ use url::Url;
 use crate::secret::SecretSource;
 use crate::tls::TlsSettings;
 use crate::token::Inject;
+
+pub use token_exchange::{ActorSettings, SubjectSource, TokenExchangeSettings};
 
 /// One credential.
 #[derive(Clone, Debug)]
@@ -63,6 +67,8 @@ pub enum GrantSettings {
         /// It.
         token: SecretSource,
     },
+    /// RFC 8693.
+    TokenExchange(TokenExchangeSettings),
 }
 
 /// Where token requests go.

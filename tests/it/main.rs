@@ -39,6 +39,7 @@ mod streaming;
 mod support;
 mod targets;
 mod tls;
+mod token_exchange;
 mod tokens;
 mod websocket;
 mod workers;

@@ -1,6 +1,7 @@
 //! What a credential says of itself: grant, endpoint, client authentication, and which keys belong together.
 
 use super::CredentialSection;
+use super::token_exchange;
 use crate::config::node::Node;
 use crate::config::node::Value;
 use crate::config::read::Field;
@@ -22,6 +23,7 @@ pub(crate) enum GrantName {
     Password,
     RefreshToken,
     Static,
+    TokenExchange,
 }
 
 words! {
@@ -30,8 +32,9 @@ words! {
         "password" => GrantName::Password,
         "refresh_token" => GrantName::RefreshToken,
         "static" => GrantName::Static,
+        "token_exchange" => GrantName::TokenExchange,
     }
-    later { "jwt_bearer", "signed_jwt", "token_exchange", "authorization_code", "device_code", "custom", "exec" }
+    later { "jwt_bearer", "signed_jwt", "authorization_code", "device_code", "custom", "exec" }
 }
 
 /// `client_auth`.
@@ -70,12 +73,20 @@ pub(super) fn refuse_foreign_keys(section: &CredentialSection, grant: GrantName,
     fn at<T>(field: &Field<T>) -> Option<Place> {
         field.as_ref().map(|field| field.at.clone())
     }
-    const ASKING: &[GrantName] = &[GrantName::ClientCredentials, GrantName::Password, GrantName::RefreshToken];
+    const ASKING: &[GrantName] =
+        &[GrantName::ClientCredentials, GrantName::Password, GrantName::RefreshToken, GrantName::TokenExchange];
+    const EXCHANGING: &[GrantName] = &[GrantName::TokenExchange];
     let owners = [
         (at(&section.username), &[GrantName::Password][..]),
         (at(&section.password), &[GrantName::Password]),
         (at(&section.refresh_token), &[GrantName::RefreshToken]),
         (at(&section.token), &[GrantName::Static]),
+        (at(&section.subject_token), EXCHANGING),
+        (at(&section.subject_token_type), EXCHANGING),
+        (at(&section.requested_token_type), EXCHANGING),
+        (at(&section.actor_token), EXCHANGING),
+        (at(&section.actor_token_type), EXCHANGING),
+        (at(&section.subjects), EXCHANGING),
         (at(&section.token_url), ASKING),
         (at(&section.issuer), ASKING),
         (at(&section.client_id), ASKING),
@@ -104,6 +115,7 @@ impl GrantName {
             Self::Password => "password",
             Self::RefreshToken => "refresh_token",
             Self::Static => "static",
+            Self::TokenExchange => "token_exchange",
         }
     }
 }
@@ -132,6 +144,7 @@ pub(super) fn grant(
             Some(GrantSettings::RefreshToken { refresh_token: needed(&keys.refresh_token, "refresh_token")? })
         }
         GrantName::Static => Some(GrantSettings::Static { token: needed(&keys.token, "token")? }),
+        GrantName::TokenExchange => token_exchange::grant(section, reader),
     }
 }
 

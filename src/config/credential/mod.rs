@@ -6,6 +6,7 @@ mod client;
 mod inject;
 mod request;
 mod response;
+mod token_exchange;
 
 use std::collections::HashMap;
 
@@ -18,6 +19,9 @@ use request::Request;
 use response::Lifetime;
 use response::Refresh;
 use response::Response;
+use token_exchange::SubjectBounds;
+use token_exchange::SubjectToken;
+use token_exchange::TokenType;
 
 use crate::config::Credential;
 use crate::config::node::Node;
@@ -58,6 +62,12 @@ section! {
         password: SecretSource;
         refresh_token: SecretSource;
         token: SecretSource;
+        subject_token: SubjectToken;
+        subject_token_type: TokenType;
+        requested_token_type: TokenType;
+        actor_token: SecretSource;
+        actor_token_type: TokenType;
+        subjects: SubjectBounds;
         request: Request;
         response: Response;
         lifetime: Lifetime;
@@ -65,8 +75,7 @@ section! {
         inject: Injects;
     }
     later {
-        client_assertion, client_assertion_file, assertion, assertion_file, then, dpop, subject_token,
-        subject_token_type, requested_token_type, actor_token, actor_token_type, authorization_url, authorization,
+        client_assertion, client_assertion_file, assertion, assertion_file, then, dpop, authorization_url, authorization,
         device_authorization_url, command, args,
     }
 }

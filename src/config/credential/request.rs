@@ -112,6 +112,9 @@ impl Reserved {
         let own: &[&str] = match grant {
             GrantName::Password => &["username", "password"],
             GrantName::RefreshToken => &["refresh_token"],
+            GrantName::TokenExchange => {
+                &["subject_token", "subject_token_type", "requested_token_type", "actor_token", "actor_token_type"]
+            }
             GrantName::ClientCredentials | GrantName::Static => &[],
         };
         let basic = matches!(auth, Some(ClientAuthSettings::SecretBasic { .. }));

@@ -14,12 +14,18 @@ fn table() -> Vec<(String, &'static str)> {
     add(route_with, ROUTE);
     add(credential_with, CREDENTIAL);
     add(client, CLIENT);
+    add(exchange, EXCHANGE);
     table
 }
 
 /// What most credentials begin with.
 fn client(keys: &str) -> String {
     credential_with(&format!("grant: client_credentials\ntoken_url: https://a.example/token\n{keys}"))
+}
+
+/// What most credentials begin with that exchange a token.
+fn exchange(keys: &str) -> String {
+    credential_with(&format!("grant: token_exchange\ntoken_url: https://a.example/token\n{keys}"))
 }
 
 const YAML: &[(&str, &str)] = &[
@@ -173,7 +179,6 @@ const ROUTE: &[(&str, &str)] = &[
 const CREDENTIAL: &[(&str, &str)] = &[
     ("»token_url: https://a.example", "credentials.one: \"grant\" is missing"),
     ("grant: »client_credential", "credentials.one.grant: unknown word; did you mean \"client_credentials\"?"),
-    ("grant: »token_exchange", "`token_exchange` is not in this version of bearer-proxy"),
     ("»grant: client_credentials", "\"token_url\" is missing; write `token_url: https://host/path`, or `issuer:"),
     (
         "»grant: password\ntoken_url: https://a.example\nusername: u",
@@ -181,6 +186,7 @@ const CREDENTIAL: &[(&str, &str)] = &[
     ),
     ("»grant: refresh_token\ntoken_url: https://a.example", "\"refresh_token\" is missing"),
     ("»grant: static", "\"token\" is missing"),
+    ("»grant: token_exchange\ntoken_url: https://a.example", "\"subject_token\" is missing"),
     (
         "grant: static\ntoken: t\ntoken_url: »https://a.example",
         "belongs to the grant `client_credentials` or `password`",
@@ -199,8 +205,22 @@ const CREDENTIAL: &[(&str, &str)] = &[
     ("grant: static\ntoken: t\nlifetime: {default: »2h, max: 1h}", "is longer than `lifetime.max`"),
 ];
 
+const EXCHANGE: &[(&str, &str)] = &[
+    ("subject_token: »requests", "is `request` (what the caller brings as a bearer token) or a file"),
+    ("subject_token: »\"\"", "must not be empty"),
+    ("subject_token: request\nsubject_token_type: »token", "is `access_token`, `refresh_token`, `id_token`"),
+    ("subject_token: request\nrequested_token_type: »urn x:y", "is `access_token`, `refresh_token`, `id_token`"),
+    ("subject_token: request\nactor_token_type: »jwt", "is the type of `actor_token`, which is missing"),
+    ("subject_token: request\nsubjects: {max: »0}", "must be a whole number from 1 to 1000000"),
+    ("subject_token: request\nsubjects: {idle: »0s}", "must be longer than zero"),
+    ("subject_token: ${ID}\nsubjects: »{max: 5}", "here there is one subject: remove it"),
+    ("subject_token: request\nrequest: {params: {»subject_token: x}}", "is sent already"),
+    ("subject_token: request\nusername: »u", "belongs to the grant `password`, not to `token_exchange`"),
+];
+
 const CLIENT: &[(&str, &str)] = &[
     ("issuer: »https://a.example", "say the same thing twice"),
+    ("subject_token: »request", "belongs to the grant `token_exchange`, not to `client_credentials`"),
     ("username: »u", "belongs to the grant `password`, not to `client_credentials`"),
     ("client_secret: »s\nclient_id: i\nclient_auth: none", "`client_auth: none` sends no secret"),
     ("client_id: i\nclient_auth: »private_key_jwt", "`private_key_jwt` is not in this version"),

@@ -7,6 +7,7 @@ mod client_credentials;
 mod password;
 mod refresh_token;
 mod static_token;
+mod token_exchange;
 
 use super::request::TokenRequest;
 use super::settings::GrantSettings;
@@ -41,7 +42,18 @@ pub(super) fn read(settings: &GrantSettings) -> Result<Box<dyn Grant>, SecretErr
             Box::new(refresh_token::RefreshToken { refresh_token: refresh_token.read()? })
         }
         GrantSettings::Static { token } => Box::new(static_token::StaticToken { token: token.read()? }),
+        GrantSettings::TokenExchange(exchange) => Box::new(token_exchange::TokenExchange::read(exchange, None)?),
     })
+}
+
+/// The same, on behalf of a subject that a request brought.
+pub(super) fn read_for(settings: &GrantSettings, subject: &Secret) -> Result<Box<dyn Grant>, SecretError> {
+    match settings {
+        GrantSettings::TokenExchange(exchange) => {
+            Ok(Box::new(token_exchange::TokenExchange::read(exchange, Some(subject))?))
+        }
+        other => read(other),
+    }
 }
 
 /// The grant's name in the file.
@@ -51,5 +63,6 @@ pub(super) fn name(settings: &GrantSettings) -> &'static str {
         GrantSettings::Password { .. } => "password",
         GrantSettings::RefreshToken { .. } => "refresh_token",
         GrantSettings::Static { .. } => "static",
+        GrantSettings::TokenExchange(_) => "token_exchange",
     }
 }

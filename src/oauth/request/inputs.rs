@@ -26,6 +26,7 @@ impl Inputs {
         Ok(Self {
             grant: match ask {
                 Ask::OwnGrant => grant::read(&settings.grant)?,
+                Ask::OnBehalf(subject) => grant::read_for(&settings.grant, subject)?,
                 Ask::Refresh(token) => Box::new(grant::RefreshToken { refresh_token: token.clone() }),
             },
             auth: client_auth::read(&settings.client_auth, settings.client_id.as_ref())?,

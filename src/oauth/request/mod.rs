@@ -25,6 +25,8 @@ pub(super) use scrub::REDACTED;
 pub(super) enum Ask {
     /// With its own grant.
     OwnGrant,
+    /// With its own grant, on behalf of the subject that a request brought (RFC 8693).
+    OnBehalf(Secret),
     /// With a refresh token that an earlier answer brought (RFC 6749 §6).
     Refresh(Secret),
 }

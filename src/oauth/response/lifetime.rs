@@ -45,16 +45,32 @@ pub(super) fn of_refresh_token(body: &Body, token: &Secret, now: SystemTime) -> 
 /// What a JWT's `exp` leaves of it (RFC 7519 §4.1.4). Read, not verified: a wrong one is a nuisance, not a danger. Where
 /// `iat` says for how long it was made, no more than that, whatever our clock shows.
 pub(in crate::oauth) fn jwt_lifetime(token: &Secret, now: SystemTime) -> Option<Duration> {
+    let claims = claims(token)?;
+    let left = whole(until_end(&claims, now)?)?;
+    let made_for = claims.get("exp").and_then(Value::as_f64).zip(claims.get("iat").and_then(Value::as_f64));
+    let made_for = made_for.and_then(|(end, begin)| whole(end - begin));
+    Some(made_for.map_or(left, |made_for| left.min(made_for)))
+}
+
+/// As [`jwt_lifetime`], of a token that is not ours to use but to exchange: zero when it has ended.
+pub(in crate::oauth) fn jwt_left(token: &Secret, now: SystemTime) -> Option<Duration> {
+    let left = until_end(&claims(token)?, now)?;
+    Some(whole(left).unwrap_or_default())
+}
+
+/// Seconds.
+fn until_end(claims: &Value, now: SystemTime) -> Option<f64> {
+    let end = claims.get("exp")?.as_f64().filter(|end| *end > MOMENT)?;
+    Some(seconds(end, ExpiresUnit::Auto, now))
+}
+
+fn claims(token: &Secret) -> Option<Value> {
     let mut parts = token.expose().split('.');
     let (_header, payload, _signature, None) = (parts.next()?, parts.next()?, parts.next()?, parts.next()) else {
         return None;
     };
     let payload = Zeroizing::new(BASE64_URL_SAFE_NO_PAD.decode(payload.trim_end_matches('=')).ok()?);
-    let claims: Value = serde_json::from_slice(&payload).ok()?;
-    let end = claims.get("exp")?.as_f64().filter(|end| *end > MOMENT)?;
-    let left = whole(seconds(end, ExpiresUnit::Auto, now))?;
-    let made_for = claims.get("iat").and_then(Value::as_f64).and_then(|begin| whole(end - begin));
-    Some(made_for.map_or(left, |made_for| left.min(made_for)))
+    serde_json::from_slice(&payload).ok()
 }
 
 /// Longer than any token is meant to live; a server that says more is asked again after a year.

@@ -17,12 +17,12 @@ use http::HeaderMap;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 
 use super::endpoint::Answer;
-use super::settings::{CredentialSettings, ResponseSettings, TokenPlace};
+use super::settings::{CredentialSettings, GrantSettings, ResponseSettings, TokenPlace};
 use crate::secret::Secret;
 use crate::token::TokenError;
 
 pub(super) use body::Body;
-pub(super) use lifetime::jwt_lifetime;
+pub(super) use lifetime::{jwt_left, jwt_lifetime};
 pub(super) use refusal::{is_known, is_of_refresh_token};
 
 /// A token, and what came with it.
@@ -66,7 +66,7 @@ pub(super) fn read(
         Some(_) => refusal::read(answer, body, now),
         None => missing,
     })?;
-    refuse_other_types(body)?;
+    refuse_other_types(body, &settings.grant)?;
     Ok(TokenResponse {
         lifetime: lifetime::of(body, &access_token, places, &settings.lifetime, now),
         access_token,
@@ -116,11 +116,12 @@ fn without_scheme(value: &str) -> &str {
 }
 
 /// Servers write `bearer`, `Application Access Token` or nothing at all and mean a bearer token. Refused are the names
-/// of schemes in which the bare token is worth nothing.
-fn refuse_other_types(body: &Body) -> Result<(), TokenError> {
+/// of schemes in which the bare token is worth nothing; `N_A`, no access token, is right where another type was asked for.
+fn refuse_other_types(body: &Body, grant: &GrantSettings) -> Result<(), TokenError> {
     let Some(given) = body.text_at("/token_type") else { return Ok(()) };
     match NOT_BORNE.iter().find(|name| given.trim().eq_ignore_ascii_case(name)) {
         None => Ok(()),
+        Some(&"N_A") if grant.asks_for_a_type() => Ok(()),
         Some(name) => Err(malformed(&format!("its token_type is `{name}`, which is no bearer token"))),
     }
 }
