@@ -46,7 +46,7 @@ impl CredentialSettings {
 
 impl GrantSettings {
     /// Whether the answer may be something else than an access token, because that was asked for.
-    pub(super) fn asks_for_a_type(&self) -> bool {
+    pub(in crate::oauth) fn asks_for_a_type(&self) -> bool {
         matches!(self, Self::TokenExchange(exchange) if exchange.requested_type.is_some())
     }
 }
@@ -54,7 +54,7 @@ impl GrantSettings {
 #[cfg(test)]
 impl SubjectSource {
     /// Whoever calls.
-    pub(super) fn for_test() -> Self {
+    pub(in crate::oauth) fn for_test() -> Self {
         Self::Request(SubjectSettings { max: 10, idle: std::time::Duration::from_secs(3600) })
     }
 }
