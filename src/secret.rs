@@ -56,10 +56,20 @@ pub struct SecretSource {
 /// A piece of a [`SecretSource`].
 #[derive(Clone, Debug)]
 pub enum Part {
-    /// Text that was in the file, or came from the environment.
+    /// Text that was written there.
     Text(Secret),
+    /// What a `${NAME}` stood for: text as it is, in which nothing in braces means anything.
+    Value(Secret),
     /// The contents of a file, without one trailing line end.
     File(PathBuf),
+}
+
+/// A piece of a [`SecretSource`] as it is now.
+pub struct Piece {
+    /// It.
+    pub text: Secret,
+    /// Whether it was written there, and not put in for a `${…}`.
+    pub is_written: bool,
 }
 
 impl SecretSource {
@@ -81,19 +91,30 @@ impl SecretSource {
     ///
     /// A file cannot be read, is larger than 1 MiB, or is not UTF-8.
     pub fn read(&self) -> Result<Secret, SecretError> {
-        let mut pieces = Vec::with_capacity(self.parts.len());
-        for part in &self.parts {
-            pieces.push(match part {
-                Part::Text(secret) => secret.clone(),
-                Part::File(path) => read_file(path)?,
-            });
-        }
+        let pieces = self.pieces()?;
         // Sized beforehand: a buffer that grows leaves copies of its beginning behind, and nobody wipes those.
-        let mut text = Zeroizing::new(String::with_capacity(pieces.iter().map(|piece| piece.expose().len()).sum()));
+        let mut text =
+            Zeroizing::new(String::with_capacity(pieces.iter().map(|piece| piece.text.expose().len()).sum()));
         for piece in &pieces {
-            text.push_str(piece.expose());
+            text.push_str(piece.text.expose());
         }
         Ok(Secret(text))
+    }
+
+    /// As [`SecretSource::read`], in the pieces that it was put together from.
+    ///
+    /// # Errors
+    ///
+    /// As [`SecretSource::read`].
+    pub fn pieces(&self) -> Result<Vec<Piece>, SecretError> {
+        let piece = |part: &Part| {
+            Ok(match part {
+                Part::Text(text) => Piece { text: text.clone(), is_written: true },
+                Part::Value(text) => Piece { text: text.clone(), is_written: false },
+                Part::File(path) => Piece { text: read_file(path)?, is_written: false },
+            })
+        };
+        self.parts.iter().map(piece).collect()
     }
 
     /// A mark of its files as they are now, without reading them: path, inode, length, and when each was last changed.
@@ -119,7 +140,7 @@ impl SecretSource {
     pub fn files(&self) -> impl Iterator<Item = &Path> {
         self.parts.iter().filter_map(|part| match part {
             Part::File(path) => Some(path.as_path()),
-            Part::Text(_) => None,
+            Part::Text(_) | Part::Value(_) => None,
         })
     }
 }

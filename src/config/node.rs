@@ -8,6 +8,8 @@ use std::hash::Hasher;
 use std::hash::RandomState;
 use std::sync::OnceLock;
 
+use zeroize::Zeroizing;
+
 use crate::secret::Part;
 
 /// A value and where it stands.
@@ -48,13 +50,27 @@ pub(crate) struct Scalar {
 }
 
 impl Scalar {
-    /// The text, when no part of it stands in a file.
+    /// The text, when it is of one piece and stands in no file.
     pub(crate) fn text(&self) -> Option<&str> {
         match self.parts.as_slice() {
             [] => Some(""),
-            [Part::Text(text)] => Some(text.expose()),
+            [Part::Text(text) | Part::Value(text)] => Some(text.expose()),
             _ => None,
         }
+    }
+
+    /// Where a text comes from makes no difference, unless braces in it could mean something.
+    fn write(&self, hasher: &mut impl Hasher) {
+        let mut text = Zeroizing::new(String::new());
+        for part in &self.parts {
+            match part {
+                Part::Text(piece) => text.push_str(piece.expose()),
+                Part::Value(piece) if !piece.expose().contains(['{', '}']) => text.push_str(piece.expose()),
+                Part::Value(piece) => (0_u8, std::mem::take(&mut text).as_str(), piece.expose()).hash(hasher),
+                Part::File(path) => (1_u8, std::mem::take(&mut text).as_str(), path).hash(hasher),
+            }
+        }
+        (2_u8, text.as_str()).hash(hasher);
     }
 
     /// Whether quotes around it could make a difference: `5` and `"5"` are two values of a parameter.
@@ -101,13 +117,8 @@ impl Node {
         match &self.value {
             Value::Nothing | Value::Broken => hasher.write_u8(0),
             Value::Scalar(scalar) => {
-                (1_u8, scalar.is_typed(), scalar.parts.len()).hash(hasher);
-                for part in &scalar.parts {
-                    match part {
-                        Part::Text(text) => (0_u8, text.expose()).hash(hasher),
-                        Part::File(path) => (1_u8, path).hash(hasher),
-                    }
-                }
+                (1_u8, scalar.is_typed()).hash(hasher);
+                scalar.write(hasher);
             }
             Value::List(items) => {
                 (2_u8, items.len()).hash(hasher);

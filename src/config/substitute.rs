@@ -77,10 +77,10 @@ impl Pieces<'_> {
             };
             rest = behind;
             match self.resolve(inside) {
-                Ok(Part::Text(value)) => literal.push_str(value.expose()),
-                Ok(file) => {
+                Ok(Part::Value(value)) if value.expose().is_empty() => {}
+                Ok(part) => {
                     self.push(&mut literal);
-                    self.parts.push(file);
+                    self.parts.push(part);
                 }
                 Err(mistake) => self.mistakes.push(mistake),
             }
@@ -115,9 +115,9 @@ impl Pieces<'_> {
         }
         // As in a shell, `:-` also stands in for a variable that is set but empty.
         match ((self.environment)(name), default) {
-            (Some(value), None) => Ok(Part::Text(Secret::new(value))),
-            (Some(value), Some(_)) if !value.is_empty() => Ok(Part::Text(Secret::new(value))),
-            (_, Some(default)) => Ok(Part::Text(Secret::new(default))),
+            (Some(value), None) => Ok(Part::Value(Secret::new(value))),
+            (Some(value), Some(_)) if !value.is_empty() => Ok(Part::Value(Secret::new(value))),
+            (_, Some(default)) => Ok(Part::Value(Secret::new(default))),
             (None, None) => {
                 Err(format!("the environment variable {name} is not set; set it, or write `${{{name}:-default}}`"))
             }

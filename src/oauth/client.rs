@@ -3,28 +3,33 @@
 //! One fetch is: the refresh token, if there is one (RFC 6749 §6), else or when it is refused the credential's own
 //! grant. Nothing is repeated here; when to try again is the cache's affair.
 
+mod obtained;
+mod then;
+
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
-use std::time::Duration;
 
 use tracing::Instrument;
 use url::Url;
 
+use self::obtained::KeptValues;
+pub(super) use self::obtained::Obtained;
 use super::discovery::Discovery;
-use super::endpoint::TokenEndpoint;
-use super::explain::{Explanation, Issued, Step};
+use super::endpoint::{Answer, TokenEndpoint};
+use super::explain::{Explanation, Step};
 use super::files;
 use super::grant;
 use super::refresh_tokens::{self, RefreshTokens};
 use super::request::{self, Ask, Inputs, TokenRequest};
-use super::response::{self, TokenResponse};
+use super::response::{self, Body, TokenResponse};
 use super::settings::{CredentialSettings, EndpointSettings, GrantSettings};
 use crate::secret::{Secret, SecretError};
 use crate::tls::TlsError;
 use crate::token::store::TokenStore;
+use crate::token::template::Words;
 use crate::token::{AccessToken, Moment, TokenError, TokenSource};
 
 /// Obtains tokens for one credential.
@@ -36,6 +41,7 @@ pub struct OAuthClient {
     refresh_tokens: tokio::sync::Mutex<RefreshTokens>,
     /// The secrets' files as they were when the last fetch began.
     files: Mutex<Option<u64>>,
+    values: KeptValues,
 }
 
 impl OAuthClient {
@@ -54,6 +60,7 @@ impl OAuthClient {
             discovery,
             refresh_tokens: tokio::sync::Mutex::new(RefreshTokens::new(store)),
             files: Mutex::new(None),
+            values: KeptValues::default(),
             settings: Arc::new(settings),
         })
     }
@@ -80,10 +87,10 @@ impl OAuthClient {
         self.note_files();
         let now = Moment::now();
         if let Some(token) = self.static_token().await? {
-            return static_token(token, &self.settings, now);
+            return self.go_on(static_token(token, &self.settings, now), steps).await;
         }
         let key = self.blocking(refresh_tokens::key).await?;
-        let uses_refresh_tokens = self.settings.refresh.use_refresh_token;
+        let uses_refresh_tokens = self.uses_refresh_tokens();
         let held = match uses_refresh_tokens {
             true => refresh_tokens.current(&key, now).await?,
             false => None,
@@ -96,7 +103,13 @@ impl OAuthClient {
         if uses_refresh_tokens {
             keep(&response, &mut refresh_tokens, &key, has_held).await;
         }
-        Ok(response.into())
+        self.finish(response, steps).await
+    }
+
+    /// A login that is no OAuth has nowhere to refresh at, unless the file says where.
+    fn uses_refresh_tokens(&self) -> bool {
+        let CredentialSettings { refresh, endpoint, request, .. } = &*self.settings;
+        refresh.use_refresh_token && (endpoint.is_some() || request.refresh_url.is_some())
     }
 
     /// Asks with the refresh token, and with the credential's own grant at once if that is refused.
@@ -143,27 +156,28 @@ impl OAuthClient {
         let mut step = Step::asking(&request, &ask, &self.settings);
         // The lifetime counts from before the request: it began somewhere between then and the answer.
         let issued = Moment::now();
-        let result = match self.exchange(&request, &mut step, issued).await {
-            Ok(response) => Ok(Answered { response, issued, ask }),
-            Err(error) => Err(scrubbed(error, &request)),
-        };
+        let places = &self.settings.response;
+        let read = |answer: &Answer, body: &Body| response::read(answer, body, places, &self.settings, issued.wall);
+        let result = self.exchange(&request, &mut step, read).await;
+        let result = result.map(|response| Answered { response, issued, ask });
         step.concluded(result.as_ref().map(|answered| &answered.response), &self.settings);
         steps.push(step);
         result
     }
 
-    async fn exchange(
+    /// Sends, and reads what comes back.
+    async fn exchange<T>(
         &self,
         request: &TokenRequest,
         step: &mut Step,
-        issued: Moment,
-    ) -> Result<TokenResponse, TokenError> {
-        let http = request.encode(self.settings.request.format)?;
+        read: impl FnOnce(&Answer, &Body) -> Result<T, TokenError>,
+    ) -> Result<T, TokenError> {
+        let http = request.encode()?;
         step.sent(&http, request);
         let answer = self.wire.send(http).await?;
         let body = response::body(&answer);
         step.received_for(&answer, &body, request);
-        response::read(&answer, &body, &self.settings, issued.wall)
+        read(&answer, &body).map_err(|error| scrubbed(error, request))
     }
 
     async fn url(&self, ask: &Ask, steps: &mut Vec<Step>) -> Result<Url, TokenError> {
@@ -211,43 +225,11 @@ impl TokenSource for OAuthClient {
     }
 }
 
-/// A token, one level below its finished header.
-pub(super) struct Obtained {
-    token: Secret,
-    issued: Moment,
-    /// `None`: without an end.
-    pub(super) lifetime: Option<Duration>,
-}
-
-impl Obtained {
-    /// For a person to read.
-    pub(super) fn issued(self) -> Issued {
-        Issued { token: self.token, lifetime: self.lifetime }
-    }
-
-    pub(super) fn into_token(self, settings: &CredentialSettings) -> Result<AccessToken, TokenError> {
-        let CredentialSettings { inject, refresh, .. } = settings;
-        match self.lifetime {
-            Some(lifetime) => {
-                AccessToken::new(&self.token, inject, self.issued, lifetime, refresh.margin, refresh.ahead)
-            }
-            None => AccessToken::endless(&self.token, inject),
-        }
-    }
-}
-
 /// A token response, and which request it answers.
 pub(super) struct Answered {
     response: TokenResponse,
     issued: Moment,
     ask: Ask,
-}
-
-impl From<Answered> for Obtained {
-    fn from(answered: Answered) -> Self {
-        let Answered { response, issued, .. } = answered;
-        Self { token: response.access_token, issued, lifetime: Some(response.lifetime) }
-    }
 }
 
 /// A new refresh token is saved before the access token goes anywhere. A refresh that brings none keeps the old one; an
@@ -265,10 +247,10 @@ async fn keep(answered: &Answered, refresh_tokens: &mut RefreshTokens, key: &str
 
 /// A token from the file lives as long as it says of itself, if it is a JWT, and at most `lifetime.max`, after which its
 /// file is read again.
-fn static_token(token: Secret, settings: &CredentialSettings, issued: Moment) -> Result<Obtained, TokenError> {
+fn static_token(token: Secret, settings: &CredentialSettings, issued: Moment) -> Obtained {
     let says = response::jwt_lifetime(&token, issued.wall);
     let lifetime = [says, settings.lifetime.max].into_iter().flatten().min();
-    Ok(Obtained { token, issued, lifetime })
+    Obtained { token, issued, lifetime, values: Words::default() }
 }
 
 /// A server may repeat what we sent: not into our log.

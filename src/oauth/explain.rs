@@ -62,6 +62,11 @@ impl Step {
         Self::new(format!("ask {} with {with}", host(request.url())))
     }
 
+    /// A further step (`then`), counted from zero.
+    pub(super) fn going_on(request: &TokenRequest, index: usize) -> Self {
+        Self::new(format!("ask {} as then[{index}] says", host(request.url())))
+    }
+
     /// Asking for an issuer's metadata.
     pub(super) fn discovering(url: &Url) -> Self {
         Self { sent: vec![format!("GET {}", shown(url))], ..Self::new(format!("ask {} for its metadata", host(url))) }
@@ -77,8 +82,11 @@ impl Step {
         let mut names: Vec<&str> = http.headers.keys().map(http::HeaderName::as_str).collect();
         names.sort_unstable();
         self.sent.push(format!("header fields: {}", names.join(", ")));
-        for (name, value) in request.parameters() {
-            self.sent.push(format!("{name} = {}", parameter(name, value)));
+        for (name, value) in request.query().iter().chain(request.parameters()) {
+            list(name, name, value, &mut self.sent);
+        }
+        if let Some(text) = request.body() {
+            self.sent.push(format!("(the body) = {}", redacted(text.expose())));
         }
     }
 
@@ -100,11 +108,17 @@ impl Step {
 
     /// What a token endpoint's answer means.
     pub(super) fn concluded(&mut self, result: Result<&TokenResponse, &TokenError>, settings: &CredentialSettings) {
+        let meaning = |response: &TokenResponse| {
+            let refresh = if response.refresh_token.is_some() { ", and a refresh token" } else { "" };
+            format!("an access token that lives for {:?}{refresh}", response.lifetime)
+        };
+        self.ended(result.map(meaning), settings);
+    }
+
+    /// What came of it, in words.
+    pub(super) fn ended(&mut self, result: Result<String, &TokenError>, settings: &CredentialSettings) {
         match result {
-            Ok(response) => {
-                let refresh = if response.refresh_token.is_some() { ", and a refresh token" } else { "" };
-                self.meaning = format!("an access token that lives for {:?}{refresh}", response.lifetime);
-            }
+            Ok(meaning) => self.meaning = meaning,
             Err(error) => {
                 self.meaning = error.to_string();
                 self.advice = advice::on(error, settings).map(str::to_owned);
@@ -176,6 +190,16 @@ fn shown(url: &Url) -> String {
     }
 }
 
+/// A line for a parameter, and one for each member of those that have any.
+fn list(path: &str, name: &str, value: &Value, lines: &mut Vec<String>) {
+    match value {
+        Value::Object(members) => {
+            members.iter().for_each(|(name, value)| list(&format!("{path}.{name}"), name, value, lines));
+        }
+        _ => lines.push(format!("{path} = {}", parameter(name, value))),
+    }
+}
+
 fn parameter(name: &str, value: &Value) -> String {
     match value {
         Value::Text(text) if is_secret(name) => redacted(text.expose()),
@@ -183,6 +207,8 @@ fn parameter(name: &str, value: &Value) -> String {
         Value::Bool(value) => value.to_string(),
         Value::Number(number) => number.to_string(),
         Value::List(values) => values.iter().map(|value| parameter(name, value)).collect::<Vec<_>>().join(", "),
+        Value::Null => "null".to_owned(),
+        Value::Object(members) => format!("an object of {}", members.len()),
     }
 }
 

@@ -6,7 +6,9 @@ use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 use std::path::PathBuf;
 
-use super::settings::{ClientAuthSettings, CredentialSettings, GrantSettings, ParamValue, SubjectSource};
+use super::settings::{
+    ClientAuthSettings, CredentialSettings, DescribedBody, DescribedRequest, GrantSettings, ParamValue, SubjectSource,
+};
 use crate::secret::{Part, SecretSource};
 
 /// A mark of the files as they are now: another one means that something has changed.
@@ -27,6 +29,7 @@ fn sources(settings: &CredentialSettings) -> Vec<&SecretSource> {
         GrantSettings::ClientCredentials => {}
         GrantSettings::Password { username, password } => sources.extend([username, password]),
         GrantSettings::RefreshToken { refresh_token } => sources.push(refresh_token),
+        GrantSettings::Custom { request } => described(request, &mut sources),
         GrantSettings::Static { token } => sources.push(token),
         GrantSettings::TokenExchange(exchange) => {
             if let SubjectSource::Own(subject) = &exchange.subject {
@@ -35,6 +38,7 @@ fn sources(settings: &CredentialSettings) -> Vec<&SecretSource> {
             sources.extend(exchange.actor.iter().map(|actor| &actor.token));
         }
     }
+    settings.then.iter().for_each(|step| described(&step.request, &mut sources));
     match &settings.client_auth {
         ClientAuthSettings::None => {}
         ClientAuthSettings::SecretBasic { secret, .. } | ClientAuthSettings::SecretPost { secret } => {
@@ -47,10 +51,23 @@ fn sources(settings: &CredentialSettings) -> Vec<&SecretSource> {
     sources
 }
 
+fn described<'a>(request: &'a DescribedRequest, sources: &mut Vec<&'a SecretSource>) {
+    sources.extend(request.headers.iter().map(|(_, value)| value));
+    request.query.iter().for_each(|(_, value)| texts(value, sources));
+    match &request.body {
+        DescribedBody::None => {}
+        DescribedBody::Form(members) | DescribedBody::Json(members) => {
+            members.iter().for_each(|(_, value)| texts(value, sources));
+        }
+        DescribedBody::Text(text) => sources.push(text),
+    }
+}
+
 fn texts<'a>(value: &'a ParamValue, sources: &mut Vec<&'a SecretSource>) {
     match value {
         ParamValue::Text(text) => sources.push(text),
         ParamValue::List(values) => values.iter().for_each(|value| texts(value, sources)),
-        ParamValue::Bool(_) | ParamValue::Number(_) => {}
+        ParamValue::Object(members) => members.iter().for_each(|(_, value)| texts(value, sources)),
+        ParamValue::Bool(_) | ParamValue::Number(_) | ParamValue::Null => {}
     }
 }

@@ -56,7 +56,7 @@ impl OAuthClient {
             return Err(refused("invalid_token", Some("it says of itself that it has expired".to_owned())));
         }
         let answered = self.ask(Ask::OnBehalf(subject.clone()), steps).await.map_err(of_subject)?;
-        let mut obtained = Obtained::from(answered);
+        let mut obtained = self.finish(answered, steps).await?;
         obtained.lifetime = [obtained.lifetime, left].into_iter().flatten().min();
         Ok(obtained)
     }

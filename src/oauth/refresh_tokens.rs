@@ -9,7 +9,9 @@ use std::sync::Arc;
 use aws_lc_rs::digest;
 
 use super::grant;
-use super::settings::{CredentialSettings, EndpointSettings, GrantSettings};
+use super::settings::{
+    CredentialSettings, DescribedBody, DescribedRequest, EndpointSettings, GrantSettings, ParamValue,
+};
 use crate::secret::{Secret, SecretError};
 use crate::token::Moment;
 use crate::token::TokenError;
@@ -93,6 +95,7 @@ pub(super) fn key(settings: &CredentialSettings) -> Result<String, SecretError> 
             add(username.read()?.expose());
             granted_for(settings, &mut add);
         }
+        GrantSettings::Custom { request } => login(request, &mut add)?,
         GrantSettings::ClientCredentials | GrantSettings::Static { .. } | GrantSettings::TokenExchange(_) => {
             granted_for(settings, &mut add);
         }
@@ -100,6 +103,36 @@ pub(super) fn key(settings: &CredentialSettings) -> Result<String, SecretError> 
     let digest = context.finish();
     let mark: String = digest.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
     Ok(format!("{} {mark}", settings.name))
+}
+
+/// Which login a refresh token is of: where, and as whom. A password is no part of that, and easily guessed from a
+/// digest; other secrets are not.
+fn login(request: &DescribedRequest, add: &mut impl FnMut(&str)) -> Result<(), SecretError> {
+    add(request.url.as_str());
+    let body = match &request.body {
+        DescribedBody::Form(members) | DescribedBody::Json(members) => members.as_slice(),
+        DescribedBody::None | DescribedBody::Text(_) => &[],
+    };
+    request.query.iter().chain(body).try_for_each(|(name, value)| said(name, value, add))
+}
+
+fn said(name: &str, value: &ParamValue, add: &mut impl FnMut(&str)) -> Result<(), SecretError> {
+    let lower = name.to_ascii_lowercase();
+    match value {
+        ParamValue::Text(_) if ["pass", "pwd", "secret", "pin"].iter().any(|word| lower.contains(word)) => {}
+        ParamValue::Text(text) => {
+            add(name);
+            add(text.read()?.expose());
+        }
+        ParamValue::Number(number) => {
+            add(name);
+            add(&number.to_string());
+        }
+        ParamValue::List(values) => values.iter().try_for_each(|value| said(name, value, add))?,
+        ParamValue::Object(members) => members.iter().try_for_each(|(name, value)| said(name, value, add))?,
+        ParamValue::Bool(_) | ParamValue::Null => {}
+    }
+    Ok(())
 }
 
 fn granted_for(settings: &CredentialSettings, add: &mut impl FnMut(&str)) {

@@ -1,16 +1,18 @@
 //! What a credential is configured to be (DESIGN.md section 4, "Credential"). Already right: `config` parses into it.
 
+mod described;
 mod token_exchange;
 
 use std::time::Duration;
 
-use http::HeaderName;
+use http::{HeaderName, Method};
 use url::Url;
 
 use crate::secret::SecretSource;
 use crate::tls::TlsSettings;
 use crate::token::Inject;
 
+pub use described::{DescribedBody, DescribedRequest, StepSettings};
 pub use token_exchange::{ActorSettings, SubjectSource, TokenExchangeSettings};
 
 /// One credential.
@@ -36,6 +38,8 @@ pub struct CredentialSettings {
     pub request: RequestSettings,
     /// `response.*`.
     pub response: ResponseSettings,
+    /// `then`: further steps after the grant.
+    pub then: Vec<StepSettings>,
     /// `lifetime.*`.
     pub lifetime: LifetimeSettings,
     /// `refresh.*`.
@@ -61,6 +65,11 @@ pub enum GrantSettings {
     RefreshToken {
         /// The first one; later ones are in the store.
         refresh_token: SecretSource,
+    },
+    /// A login that is no OAuth at all.
+    Custom {
+        /// `request`, as far as it describes one.
+        request: DescribedRequest,
     },
     /// A token that is already there (RFC 6750).
     Static {
@@ -112,6 +121,8 @@ pub enum BasicEncoding {
 /// `request.*`: how a token request is written and sent.
 #[derive(Clone, Debug)]
 pub struct RequestSettings {
+    /// `request.method`, by default POST.
+    pub method: Method,
     /// `request.params`, in file order. `grant_type` is among them when it is overridden.
     pub params: Vec<(String, ParamValue)>,
     /// `grant_type: null`: the parameter is left out.
@@ -143,6 +154,10 @@ pub enum ParamValue {
     Number(serde_json::Number),
     /// A list: repeated in a form or query, an array in JSON.
     List(Vec<ParamValue>),
+    /// `null`, in JSON alone.
+    Null,
+    /// An object, in JSON alone.
+    Object(Vec<(String, ParamValue)>),
 }
 
 /// `request.format`.
@@ -167,6 +182,20 @@ pub struct ResponseSettings {
     pub refresh_token: Pointer,
     /// By default `auto`.
     pub expires_unit: ExpiresUnit,
+    /// `values`: more to keep of the reply, by name.
+    pub values: Vec<(String, TokenPlace)>,
+}
+
+impl Default for ResponseSettings {
+    fn default() -> Self {
+        Self {
+            access_token: TokenPlace::Body(Pointer("/access_token".to_owned())),
+            expires_in: Pointer("/expires_in".to_owned()),
+            refresh_token: Pointer("/refresh_token".to_owned()),
+            expires_unit: ExpiresUnit::Auto,
+            values: Vec::new(),
+        }
+    }
 }
 
 /// Where the access token stands.
@@ -177,6 +206,8 @@ pub enum TokenPlace {
     Body(Pointer),
     /// In a header field of the reply.
     Header(HeaderName),
+    /// In its cookies of these names, joined as a `Cookie` field would have them.
+    Cookies(Vec<String>),
 }
 
 /// A JSON Pointer (RFC 6901): empty, or beginning with `/`.
@@ -227,6 +258,7 @@ pub(super) fn for_test() -> CredentialSettings {
         audience: Vec::new(),
         resource: Vec::new(),
         request: RequestSettings {
+            method: Method::POST,
             params: Vec::new(),
             omit_grant_type: false,
             headers: Vec::new(),
@@ -237,12 +269,8 @@ pub(super) fn for_test() -> CredentialSettings {
             refresh_params: Vec::new(),
             tls: TlsSettings::default(),
         },
-        response: ResponseSettings {
-            access_token: TokenPlace::Body(Pointer("/access_token".to_owned())),
-            expires_in: Pointer("/expires_in".to_owned()),
-            refresh_token: Pointer("/refresh_token".to_owned()),
-            expires_unit: ExpiresUnit::Auto,
-        },
+        response: ResponseSettings::default(),
+        then: Vec::new(),
         lifetime: LifetimeSettings { default: Duration::from_secs(300), max: None },
         refresh: RefreshSettings { margin: None, ahead: None, use_refresh_token: true },
         inject: vec![Inject::default()],

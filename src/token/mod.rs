@@ -12,7 +12,7 @@ mod moment;
 mod source;
 pub mod store;
 mod subjects;
-mod template;
+pub mod template;
 mod tokens;
 
 pub use access_token::AccessToken;

@@ -13,6 +13,7 @@ mod access;
 mod answer_framing;
 mod cli;
 mod credentials;
+mod custom;
 mod dialects;
 mod endings;
 mod failures;

@@ -1,6 +1,8 @@
 //! What a credential says of itself: grant, endpoint, client authentication, and which keys belong together.
 
 use super::CredentialSection;
+use super::described;
+use super::request::Request;
 use super::token_exchange;
 use crate::config::node::Node;
 use crate::config::node::Value;
@@ -22,6 +24,7 @@ pub(crate) enum GrantName {
     ClientCredentials,
     Password,
     RefreshToken,
+    Custom,
     Static,
     TokenExchange,
 }
@@ -31,10 +34,11 @@ words! {
         "client_credentials" => GrantName::ClientCredentials,
         "password" => GrantName::Password,
         "refresh_token" => GrantName::RefreshToken,
+        "custom" => GrantName::Custom,
         "static" => GrantName::Static,
         "token_exchange" => GrantName::TokenExchange,
     }
-    later { "jwt_bearer", "signed_jwt", "authorization_code", "device_code", "custom", "exec" }
+    later { "jwt_bearer", "signed_jwt", "authorization_code", "device_code", "exec" }
 }
 
 /// `client_auth`.
@@ -70,12 +74,12 @@ impl Read for ClientSecret {
 
 /// Keys that do not belong to this grant.
 pub(super) fn refuse_foreign_keys(section: &CredentialSection, grant: GrantName, reader: &mut Reader<'_>) {
-    fn at<T>(field: &Field<T>) -> Option<Place> {
-        field.as_ref().map(|field| field.at.clone())
-    }
-    const ASKING: &[GrantName] =
-        &[GrantName::ClientCredentials, GrantName::Password, GrantName::RefreshToken, GrantName::TokenExchange];
     const EXCHANGING: &[GrantName] = &[GrantName::TokenExchange];
+    let asking_or = |others: &[GrantName]| [ASKING, others].concat();
+    // A token that is there already needs these only to go on with.
+    let going_on = section.then.is_some().then_some(GrantName::Static);
+    let client = asking_or(&[GrantName::Custom]);
+    let all = [client.as_slice(), going_on.as_slice()].concat();
     let owners = [
         (at(&section.username), &[GrantName::Password][..]),
         (at(&section.password), &[GrantName::Password]),
@@ -89,21 +93,54 @@ pub(super) fn refuse_foreign_keys(section: &CredentialSection, grant: GrantName,
         (at(&section.subjects), EXCHANGING),
         (at(&section.token_url), ASKING),
         (at(&section.issuer), ASKING),
-        (at(&section.client_id), ASKING),
-        (at(&section.client_secret), ASKING),
-        (at(&section.client_auth), ASKING),
+        (at(&section.client_id), &client),
+        (at(&section.client_secret), &client),
+        (at(&section.client_auth), &client),
         (at(&section.scope), ASKING),
         (at(&section.audience), ASKING),
         (at(&section.resource), ASKING),
-        (at(&section.request), ASKING),
-        (at(&section.response), ASKING),
-        (at(&section.refresh), ASKING),
+        (at(&section.request), &all),
+        (at(&section.response), &client),
+        (at(&section.refresh), &all),
     ];
+    refuse(&owners, grant, reader);
+    if let Some(request) = &section.request {
+        refuse_foreign_keys_of_request(&request.value, grant, &client, reader);
+    }
+}
+
+/// Grants that ask a token endpoint.
+const ASKING: &[GrantName] =
+    &[GrantName::ClientCredentials, GrantName::Password, GrantName::RefreshToken, GrantName::TokenExchange];
+
+/// Keys of `request` that do not belong to this grant; all but these belong to each that may have a `request`.
+fn refuse_foreign_keys_of_request(request: &Request, grant: GrantName, client: &[GrantName], reader: &mut Reader<'_>) {
+    let owners = [
+        (at(&request.url), &[GrantName::Custom][..]),
+        (at(&request.query), &[GrantName::Custom]),
+        (at(&request.body), &[GrantName::Custom]),
+        (at(&request.params), ASKING),
+        (at(&request.format), ASKING),
+        (at(&request.scope_separator), ASKING),
+        (at(&request.method), client),
+        (at(&request.headers), client),
+        (at(&request.basic_encoding), client),
+        (at(&request.refresh_url), client),
+        (at(&request.refresh_params), client),
+    ];
+    refuse(&owners, grant, reader);
+}
+
+fn at<T>(field: &Field<T>) -> Option<Place> {
+    field.as_ref().map(|field| field.at.clone())
+}
+
+fn refuse(owners: &[(Option<Place>, &[GrantName])], grant: GrantName, reader: &mut Reader<'_>) {
     for (place, owners) in owners {
-        if let Some(place) = place.filter(|_| !owners.contains(&grant)) {
+        if let Some(place) = place.as_ref().filter(|_| !owners.contains(&grant)) {
             let owners: Vec<_> = owners.iter().map(|owner| format!("`{}`", owner.word())).collect();
             let message = format!("belongs to the grant {}, not to `{}`; remove it", owners.join(" or "), grant.word());
-            reader.wrong(&place, message);
+            reader.wrong(place, message);
         }
     }
 }
@@ -114,6 +151,7 @@ impl GrantName {
             Self::ClientCredentials => "client_credentials",
             Self::Password => "password",
             Self::RefreshToken => "refresh_token",
+            Self::Custom => "custom",
             Self::Static => "static",
             Self::TokenExchange => "token_exchange",
         }
@@ -143,6 +181,7 @@ pub(super) fn grant(
         GrantName::RefreshToken => {
             Some(GrantSettings::RefreshToken { refresh_token: needed(&keys.refresh_token, "refresh_token")? })
         }
+        GrantName::Custom => Some(GrantSettings::Custom { request: described::login(section, reader)? }),
         GrantName::Static => Some(GrantSettings::Static { token: needed(&keys.token, "token")? }),
         GrantName::TokenExchange => token_exchange::grant(section, reader),
     }
@@ -156,7 +195,7 @@ pub(super) fn endpoint(
     reader: &mut Reader<'_>,
 ) -> Option<Option<EndpointSettings>> {
     match (&section.value.token_url, &section.value.issuer) {
-        _ if grant == GrantName::Static => Some(None),
+        _ if !ASKING.contains(&grant) => Some(None),
         (Some(url), None) => Some(Some(EndpointSettings::TokenUrl(url.value.0.clone()))),
         (None, Some(issuer)) => Some(Some(EndpointSettings::Issuer(issuer.value.0.clone()))),
         (Some(_), Some(issuer)) => {
@@ -199,8 +238,16 @@ pub(super) fn client_auth(section: &Placed<CredentialSection>, reader: &mut Read
         }
         (ClientAuthName::Basic, Some(secret)) => Some(ClientAuthSettings::SecretBasic {
             secret: secret.value.0.clone(),
-            encoding: encoding.map_or(BasicEncoding::Form, Placed::into_value),
+            encoding: encoding.map_or(default_encoding(keys), Placed::into_value),
         }),
         (ClientAuthName::Post, Some(secret)) => Some(ClientAuthSettings::SecretPost { secret: secret.value.0.clone() }),
+    }
+}
+
+/// A login that is no OAuth does not know RFC 6749 §2.3.1 either.
+fn default_encoding(keys: &CredentialSection) -> BasicEncoding {
+    match keys.grant.as_ref().map(|grant| grant.value) {
+        Some(GrantName::Custom) => BasicEncoding::Raw,
+        _ => BasicEncoding::Form,
     }
 }

@@ -13,6 +13,7 @@ use crate::config::read::may_be_set;
 use crate::config::read::section;
 use crate::secret::SecretSource;
 use crate::token::Inject;
+use crate::token::template;
 
 /// `inject`: one place, or a list of them.
 #[derive(Clone, Debug)]
@@ -38,13 +39,15 @@ section! {
 }
 
 /// `inject`; by default `Authorization: Bearer {token}`.
-pub(super) fn inject(written: Field<Injects>, reader: &mut Reader<'_>) -> Vec<Inject> {
+///
+/// `values`: the names of `response.values`.
+pub(super) fn inject(written: Field<Injects>, values: &[&str], reader: &mut Reader<'_>) -> Vec<Inject> {
     let Some(Placed { value: Injects(places), .. }) = written else { return vec![Inject::default()] };
     let mut seen: Vec<Option<HeaderName>> = Vec::new();
     let mut injects = Vec::new();
     for place in places {
         let at = place.at.clone();
-        let Some(inject) = one(place.value, reader) else { continue };
+        let Some(inject) = one(place.value, values, reader) else { continue };
         if let Inject::Header { name, .. } = &inject {
             if seen.contains(&Some(name.clone())) {
                 reader.wrong(&at, "this header field is here twice");
@@ -56,7 +59,7 @@ pub(super) fn inject(written: Field<Injects>, reader: &mut Reader<'_>) -> Vec<In
     injects
 }
 
-fn one(written: InjectSection, reader: &mut Reader<'_>) -> Option<Inject> {
+fn one(written: InjectSection, values: &[&str], reader: &mut Reader<'_>) -> Option<Inject> {
     let InjectSection { header, format, query } = written;
     if let Some(query) = query {
         if let Some(at) = header.map(|header| header.at).or(format.map(|format| format.at)) {
@@ -69,8 +72,16 @@ fn one(written: InjectSection, reader: &mut Reader<'_>) -> Option<Inject> {
     }
     if let Some(format) = &format {
         refuse_unwritable(&format.value, &format.at, reader);
-        if format.value.read().is_ok_and(|text| !text.expose().contains("{token}")) {
-            reader.wrong(&format.at, "has no `{token}`; write for example `Bearer {token}`");
+        let words = template::words(&format.value).unwrap_or_else(|_noted| vec!["token".to_owned()]);
+        if !words.iter().any(|word| word == "token" || values.contains(&word.as_str())) {
+            let message = match values {
+                [] => "has no `{token}`; write for example `Bearer {token}`",
+                _ => {
+                    "has neither `{token}` nor a name of `response.values`; what never changes belongs into \
+                      `request_headers` of the route"
+                }
+            };
+            reader.wrong(&format.at, message);
         }
     }
     let Inject::Header { name, format: default } = Inject::default() else { return None };

@@ -3,6 +3,7 @@
 //! Refused: keys of another grant, a secret that nothing sends, and credentials that no route uses.
 
 mod client;
+mod described;
 mod inject;
 mod request;
 mod response;
@@ -13,6 +14,7 @@ use std::collections::HashMap;
 use client::ClientAuthName;
 use client::ClientSecret;
 use client::GrantName;
+use described::Step;
 use http::HeaderName;
 use inject::Injects;
 use request::Request;
@@ -70,12 +72,13 @@ section! {
         subjects: SubjectBounds;
         request: Request;
         response: Response;
+        then: Vec<Placed<Step>>;
         lifetime: Lifetime;
         refresh: Refresh;
         inject: Injects;
     }
     later {
-        client_assertion, client_assertion_file, assertion, assertion_file, then, dpop, authorization_url, authorization,
+        client_assertion, client_assertion_file, assertion, assertion_file, dpop, authorization_url, authorization,
         device_authorization_url, command, args,
     }
 }
@@ -214,13 +217,19 @@ fn settings(name: String, section: Placed<CredentialSection>, reader: &mut Reade
     let client_auth = client::client_auth(&section, reader);
     let reserved = request::Reserved::new(&section.value, grant_name, client_auth.as_ref());
     let written = section.value;
+    let lifetime = response::lifetime(written.lifetime, written.response.as_ref(), reader);
+    let response = response::response(written.response, reader);
+    let then = described::steps(written.then, reader);
+    let kept = response.values.iter().chain(then.iter().flat_map(|step| &step.response.values));
+    let names: Vec<&str> = kept.map(|(name, _)| name.as_str()).collect();
     Some(CredentialSettings {
         name,
         request: request::request(written.request, &reserved, reader),
-        lifetime: response::lifetime(written.lifetime, written.response.as_ref(), reader),
-        response: response::response(written.response),
+        lifetime,
+        inject: inject::inject(written.inject, &names, reader),
+        response,
+        then,
         refresh: response::refresh(written.refresh),
-        inject: inject::inject(written.inject, reader),
         grant: grant?,
         endpoint: endpoint?,
         client_auth: client_auth?,

@@ -7,15 +7,19 @@ use std::time::Duration;
 
 use http::HeaderName;
 use http::HeaderValue;
+use http::Method;
 
 use super::CredentialSection;
 use super::client::GrantName;
+use super::described::Body;
+use super::described::check_method;
 use crate::config::node::Node;
 use crate::config::node::Scalar;
 use crate::config::node::Value;
 use crate::config::read::Field;
 use crate::config::read::MaybeEmpty;
 use crate::config::read::Named;
+use crate::config::read::Place;
 use crate::config::read::Placed;
 use crate::config::read::Read;
 use crate::config::read::Reader;
@@ -33,10 +37,16 @@ use crate::oauth::settings::ClientAuthSettings;
 use crate::oauth::settings::ParamValue;
 use crate::oauth::settings::RequestSettings;
 use crate::secret::SecretSource;
+use crate::token::template;
+use crate::token::template::Words;
 
 section! {
     /// `request` of a credential.
     struct Request {
+        method: Method;
+        url: TokenUrl;
+        query: Named<Param>;
+        body: Body;
         params: Named<Param>;
         headers: Named<MaybeEmpty>;
         format: BodyFormat;
@@ -47,7 +57,6 @@ section! {
         refresh_params: Named<Param>;
         tls: RequestTls;
     }
-    later { method, url, query, body }
 }
 
 words! { BodyFormat { "form" => BodyFormat::Form, "json" => BodyFormat::Json, "query" => BodyFormat::Query } }
@@ -91,7 +100,7 @@ impl Read for OneValue {
 
 /// Only what is written bare, in the file itself, and as JSON would write it back, is anything but text: `0123` and
 /// `1.10` keep their look.
-fn typed(scalar: &Scalar) -> ParamValue {
+pub(super) fn typed(scalar: &Scalar) -> ParamValue {
     let text = scalar.text().filter(|_| scalar.bare).unwrap_or_default();
     match (text, text.parse::<serde_json::Number>()) {
         ("true", _) => ParamValue::Bool(true),
@@ -105,6 +114,8 @@ fn typed(scalar: &Scalar) -> ParamValue {
 pub(super) struct Reserved {
     always: Vec<&'static str>,
     sends_authorization: bool,
+    /// The request describes a login: method and header fields are that login's.
+    is_written_out: bool,
 }
 
 impl Reserved {
@@ -115,7 +126,7 @@ impl Reserved {
             GrantName::TokenExchange => {
                 &["subject_token", "subject_token_type", "requested_token_type", "actor_token", "actor_token_type"]
             }
-            GrantName::ClientCredentials | GrantName::Static => &[],
+            GrantName::ClientCredentials | GrantName::Custom | GrantName::Static => &[],
         };
         let basic = matches!(auth, Some(ClientAuthSettings::SecretBasic { .. }));
         let written = [
@@ -126,13 +137,18 @@ impl Reserved {
             ("client_secret", keys.client_secret.is_some() && !basic),
         ];
         let written = written.into_iter().filter_map(|(name, sent)| sent.then_some(name));
-        Self { always: own.iter().copied().chain(written).collect(), sends_authorization: basic }
+        Self {
+            always: own.iter().copied().chain(written).collect(),
+            sends_authorization: basic,
+            is_written_out: grant == GrantName::Custom,
+        }
     }
 }
 
 /// `request.*`.
 pub(super) fn request(written: Field<Request>, reserved: &Reserved, reader: &mut Reader<'_>) -> RequestSettings {
     let mut settings = RequestSettings {
+        method: Method::POST,
         params: Vec::new(),
         omit_grant_type: false,
         headers: Vec::new(),
@@ -143,7 +159,7 @@ pub(super) fn request(written: Field<Request>, reserved: &Reserved, reader: &mut
         refresh_params: Vec::new(),
         tls: crate::tls::TlsSettings::default(),
     };
-    let Some(Placed { value: request, .. }) = written else { return settings };
+    let Some(Placed { value: request, at, .. }) = written else { return settings };
     for (name, value) in request.params.iter().flat_map(|params| params.value.iter()) {
         match &value.value {
             Param::Omitted if name.value == "grant_type" => settings.omit_grant_type = true,
@@ -158,6 +174,11 @@ pub(super) fn request(written: Field<Request>, reserved: &Reserved, reader: &mut
         settings.headers.extend(header(key, value, reserved, reader));
     }
     settings.format = value_or(request.format, settings.format);
+    if let Some(method) = request.method.filter(|_| !reserved.is_written_out) {
+        let body = (settings.format != BodyFormat::Query).then_some(&at);
+        check_method(&method, body, reader);
+        settings.method = method.value;
+    }
     settings.scope_separator = value_or(request.scope_separator, settings.scope_separator);
     settings.timeout = value_or(request.timeout, settings.timeout);
     settings.refresh_url = request.refresh_url.map(|url| url.value.0);
@@ -192,24 +213,34 @@ fn header(
     reserved: &Reserved,
     reader: &mut Reader<'_>,
 ) -> Option<(HeaderName, SecretSource)> {
+    if reserved.sends_authorization && key.value.eq_ignore_ascii_case("authorization") {
+        reader.wrong(&key.at, "is sent already, by `client_secret_basic`; remove it or change `client_auth`");
+    }
+    // Those of a login that is written out are read with it.
+    if reserved.is_written_out { None } else { header_source(key, value, reader) }
+}
+
+/// A header field of a request.
+pub(super) fn header_source(
+    key: &Placed<String>,
+    value: &Placed<MaybeEmpty>,
+    reader: &mut Reader<'_>,
+) -> Option<(HeaderName, SecretSource)> {
     let name = field_name(key, reader)?;
     if !may_be_set(&name) {
         reader.wrong(&key.at, "cannot be set: it belongs to the connection or frames the message");
-    }
-    if reserved.sends_authorization && name == http::header::AUTHORIZATION {
-        reader.wrong(&key.at, "is sent already, by `client_secret_basic`; remove it or change `client_auth`");
     }
     refuse_unwritable(&value.value.0, &value.at, reader);
     Some((name, value.value.0.clone()))
 }
 
-/// Refuses what cannot be the value of a header field, and what a later version will compute.
-pub(super) fn refuse_unwritable(source: &SecretSource, at: &crate::config::read::Place, reader: &mut Reader<'_>) {
-    let Ok(text) = source.read() else { return };
-    if text.expose().contains("{base64(") {
-        reader.later::<()>(at, "`{base64(…)}`");
+/// Refuses what cannot be the value of a header field, whatever words in braces stand for.
+pub(super) fn refuse_unwritable(source: &SecretSource, at: &Place, reader: &mut Reader<'_>) {
+    if let Err(unclosed) = template::words(source) {
+        reader.wrong(at, unclosed);
     }
-    if HeaderValue::from_str(text.expose()).is_err() {
+    let Ok(filled) = template::fill(source, &Words::default()) else { return };
+    if HeaderValue::from_str(filled.text.expose()).is_err() {
         reader.wrong(at, "must be visible ASCII: it is the value of a header field");
     }
 }

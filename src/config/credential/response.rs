@@ -7,6 +7,7 @@ use http::HeaderName;
 use crate::config::node::Node;
 use crate::config::node::Value;
 use crate::config::read::Field;
+use crate::config::read::Named;
 use crate::config::read::Placed;
 use crate::config::read::Read;
 use crate::config::read::Reader;
@@ -20,6 +21,7 @@ use crate::oauth::settings::Pointer;
 use crate::oauth::settings::RefreshSettings;
 use crate::oauth::settings::ResponseSettings;
 use crate::oauth::settings::TokenPlace;
+use crate::token::template;
 
 section! {
     /// `response` of a credential.
@@ -28,16 +30,57 @@ section! {
         expires_in: Member;
         refresh_token: Member;
         expires_unit: ExpiresUnit;
+        values: Named<TokenPlace>;
     }
-    later { values }
 }
 
 section! {
-    /// `response.access_token: {header: NAME}`.
-    struct TokenHeader {
-        header: HeaderName, required "X-Token";
+    /// `response` of a step of `then`.
+    struct StepResponse {
+        access_token: StepToken;
+        expires_in: Member;
+        expires_unit: ExpiresUnit;
+        values: Named<TokenPlace>;
     }
-    later { cookies }
+}
+
+section! {
+    /// `response.access_token: {header: NAME}`, or `{cookies: [NAME, …]}`.
+    struct Elsewhere {
+        header: HeaderName;
+        cookies: Vec<Placed<CookieName>>;
+    }
+}
+
+/// The name of a cookie.
+#[derive(Clone, Debug)]
+pub(crate) struct CookieName(String);
+
+impl Read for CookieName {
+    fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
+        reader.parse("a cookie's name", node, |text| {
+            let is_name = text.bytes().all(|byte| byte.is_ascii_graphic() && !b"=;,\"".contains(&byte));
+            if is_name && !text.is_empty() { Ok(Self(text.to_owned())) } else { Err("is not the name of a cookie") }
+        })
+    }
+}
+
+/// Where a step's reply has its token.
+#[derive(Clone, Debug)]
+pub(crate) enum StepToken {
+    /// `null`: it has none, and the one before stays.
+    Kept,
+    /// There.
+    At(TokenPlace),
+}
+
+impl Read for StepToken {
+    fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
+        match node.value {
+            Value::Nothing => Some(Self::Kept),
+            _ => TokenPlace::read(node, reader).map(Self::At),
+        }
+    }
 }
 
 section! {
@@ -101,27 +144,67 @@ impl Read for Member {
 impl Read for TokenPlace {
     fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
         match node.value {
-            Value::Map(_) => TokenHeader::read(node, reader)?.header.map(|name| Self::Header(name.value)),
+            Value::Map(_) => match Elsewhere::read(node, reader)? {
+                Elsewhere { header: Some(name), cookies: None } => Some(Self::Header(name.value)),
+                Elsewhere { header: None, cookies: Some(names) } if !names.value.is_empty() => {
+                    Some(Self::Cookies(names.value.into_iter().map(|name| name.value.0).collect()))
+                }
+                Elsewhere { cookies: Some(names), .. } if !names.sound => None,
+                _ => reader.refuse(node, "is a JSON Pointer, `{header: NAME}`, or `{cookies: [NAME, …]}`"),
+            },
             _ => Pointer::read(node, reader).map(Self::Body),
         }
     }
 }
 
 /// `response.*`.
-pub(super) fn response(written: Field<Response>) -> ResponseSettings {
-    let member = |field: Field<Member>, default: &str| match field {
-        Some(member) => member.value.0,
-        None => Pointer(default.to_owned()),
-    };
-    let written = written.map(Placed::into_value);
-    let Response { access_token, expires_in, refresh_token, expires_unit } =
-        written.unwrap_or(Response { access_token: None, expires_in: None, refresh_token: None, expires_unit: None });
+pub(super) fn response(written: Field<Response>, reader: &mut Reader<'_>) -> ResponseSettings {
+    let Some(Placed { value: written, .. }) = written else { return ResponseSettings::default() };
+    let default = ResponseSettings::default();
     ResponseSettings {
-        access_token: value_or(access_token, TokenPlace::Body(Pointer("/access_token".to_owned()))),
-        expires_in: member(expires_in, "/expires_in"),
-        refresh_token: member(refresh_token, "/refresh_token"),
-        expires_unit: value_or(expires_unit, ExpiresUnit::Auto),
+        access_token: value_or(written.access_token, default.access_token),
+        expires_in: written.expires_in.map_or(default.expires_in, |member| member.value.0),
+        refresh_token: written.refresh_token.map_or(default.refresh_token, |member| member.value.0),
+        expires_unit: value_or(written.expires_unit, default.expires_unit),
+        values: values(written.values, reader),
     }
+}
+
+/// `response` of a step, and whether it brings no token.
+pub(super) fn step_response(written: Field<StepResponse>, reader: &mut Reader<'_>) -> (ResponseSettings, bool) {
+    let Some(Placed { value: written, at, .. }) = written else { return (ResponseSettings::default(), false) };
+    let StepResponse { access_token, expires_in, expires_unit, values: kept } = written;
+    let (access_token, keeps_token) = match access_token.map(Placed::into_value) {
+        Some(StepToken::Kept) => (None, true),
+        Some(StepToken::At(place)) => (Some(place), false),
+        None => (None, false),
+    };
+    if keeps_token && kept.is_none() {
+        reader.wrong(&at, "brings neither a token nor `values`; remove the step");
+    }
+    let default = ResponseSettings::default();
+    let settings = ResponseSettings {
+        access_token: access_token.unwrap_or(default.access_token),
+        expires_in: expires_in.map_or(default.expires_in, |member| member.value.0),
+        expires_unit: value_or(expires_unit, default.expires_unit),
+        values: values(kept, reader),
+        ..ResponseSettings::default()
+    };
+    (settings, keeps_token)
+}
+
+fn values(written: Field<Named<TokenPlace>>, reader: &mut Reader<'_>) -> Vec<(String, TokenPlace)> {
+    let mut values = Vec::new();
+    for (name, place) in written.iter().flat_map(|named| named.value.iter()) {
+        match name.value.as_str() {
+            "token" | "assertion" => reader.wrong(&name.at, "stands for something else already; choose another name"),
+            text if !template::is_name(text) => {
+                reader.wrong(&name.at, "must be of letters, digits and `_`, to stand in braces as `{name}`");
+            }
+            text => values.push((text.to_owned(), place.value.clone())),
+        }
+    }
+    values
 }
 
 /// `lifetime.*`. A reply that is nothing but a token says no lifetime, unless the token is a JWT: that is worth a word.

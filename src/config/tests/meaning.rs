@@ -280,6 +280,11 @@ fn shown(value: &ParamValue) -> String {
         ParamValue::Bool(value) => value.to_string(),
         ParamValue::Number(number) => number.to_string(),
         ParamValue::List(list) => format!("[{}]", list.iter().map(shown).collect::<Vec<_>>().join(", ")),
+        ParamValue::Null => "null".to_owned(),
+        ParamValue::Object(members) => {
+            let member = |(name, value): &(String, ParamValue)| format!("{name}: {}", shown(value));
+            format!("{{{}}}", members.iter().map(member).collect::<Vec<_>>().join(", "))
+        }
     }
 }
 

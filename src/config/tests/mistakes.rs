@@ -15,6 +15,7 @@ fn table() -> Vec<(String, &'static str)> {
     add(credential_with, CREDENTIAL);
     add(client, CLIENT);
     add(exchange, EXCHANGE);
+    add(custom, CUSTOM);
     table
 }
 
@@ -27,6 +28,29 @@ fn client(keys: &str) -> String {
 fn exchange(keys: &str) -> String {
     credential_with(&format!("grant: token_exchange\ntoken_url: https://a.example/token\n{keys}"))
 }
+
+/// A login that is no OAuth.
+fn custom(keys: &str) -> String {
+    credential_with(&format!("grant: custom\n{keys}"))
+}
+
+const CUSTOM: &[(&str, &str)] = &[
+    ("request: »{body: {json: {a: b}}}", "\"url\" is missing; write for example `url: https://host/path`"),
+    ("request: {url: https://a.example, params: »{a: b}}", "request.params: belongs to the grant"),
+    ("request: {url: https://a.example, format: »json}", "request.format: belongs to the grant"),
+    ("request: {url: https://a.example}\ntoken_url: »https://a.example", "token_url: belongs to the grant"),
+    ("request: {url: https://a.example}\nscope: »a", "scope: belongs to the grant"),
+    ("request: {url: https://a.example}\nclient_id: »a", "nothing sends it without a `client_secret`"),
+    (
+        "request: {url: https://a.example}\nclient_id: a\nclient_secret: b\nclient_auth: »client_secret_post",
+        "needs a body to be in",
+    ),
+    (
+        "request: {url: https://a.example, headers: {»authorization: a}}\nclient_id: a\nclient_secret: b",
+        "is sent already, by `client_secret_basic`",
+    ),
+    ("request: {url: https://a.example, headers: {»Transfer-Encoding: a}}", "cannot be set"),
+];
 
 const YAML: &[(&str, &str)] = &[
     ("a: b»: c\n", "must be in quotes, or a line is indented wrongly"),
@@ -195,11 +219,12 @@ const CREDENTIAL: &[(&str, &str)] = &[
     ("grant: static\ntoken: »${EMPTY}", "must not be empty"),
     ("grant: static\ntoken»:", "expected text, found nothing"),
     ("grant: static\ntoken: »{a: b}", "expected text, found a mapping"),
-    ("grant: static\ntoken: t\n»then: []", "the key \"then\" is not in this version"),
+    ("»grant: custom", "\"request\" is missing; the grant `custom` needs it; write for example `request: {url"),
+    ("grant: static\ntoken: t\nthen: »[]", "credentials.one.then: has no step; remove the key"),
     ("grant: static\ntoken: t\ninject: »[]", "names no place"),
     ("grant: static\ntoken: t\ninject: {header: »Host}", "cannot bear a token"),
     ("grant: static\ntoken: t\ninject: {format: »token}", "has no `{token}`"),
-    ("grant: static\ntoken: t\ninject: {format: »'Basic {base64({token})}'}", "`{base64(…)}` is not in this version"),
+    ("grant: static\ntoken: t\ninject: {format: »'Basic {base64({token}'}", "`{base64(` has no `)}` at its end"),
     ("grant: static\ntoken: t\ninject: {header: »X-A, query: a}", "`query` stands alone"),
     ("grant: static\ntoken: t\ninject: [{header: X-A}, »{header: x-a}]", "this header field is here twice"),
     ("grant: static\ntoken: t\nlifetime: {default: »2h, max: 1h}", "is longer than `lifetime.max`"),
@@ -240,20 +265,52 @@ const CLIENT: &[(&str, &str)] = &[
         "client_id: i\nclient_secret: s\nrequest: {headers: {»Authorization: b}}",
         "is sent already, by `client_secret_basic`",
     ),
-    ("request: {headers: {X-A: »'{base64(a:b)}'}}", "`{base64(…)}` is not in this version"),
+    ("request: {headers: {X-A: »'{base64(a:b}'}}", "`{base64(` has no `)}` at its end"),
     ("request: {basic_encoding: »raw}", "is for `client_auth: client_secret_basic` alone"),
     ("request: {format: »xml}", "unknown word; write form or json or query"),
-    ("request: {»url: https://a.example}", "the key \"url\" is not in this version"),
+    ("request: {url: »https://a.example}", "request.url: belongs to the grant `custom`, not to `client_credentials`"),
+    ("request: {body: »{form: {a: b}}}", "request.body: belongs to the grant `custom`"),
+    ("request: {query: »{a: b}}", "request.query: belongs to the grant `custom`"),
+    ("request: {method: »GET}", "a GET has no body; write `query`"),
+    ("request: {method: »get}", "write methods in upper case, as `GET`"),
     ("request: {refresh_url: »http://a.example}", "must be https: secrets are sent to it"),
     ("request: {tls: {private_key: »Cargo.toml}}", "write `certificate` too"),
     ("request: {tls: {»server_name: a}}", "unknown key \"server_name\""),
     ("response: {access_token: »token}", "begins with `/`: write `/access_token`"),
     ("response: {access_token: »$.data.token}", "not JSONPath"),
     ("response: {access_token: »/a~b}", "`~` is written `~0`"),
-    ("response: {access_token: {»cookies: [a], header: a}}", "the key \"cookies\" is not in this version"),
+    (
+        "response: {access_token: »{cookies: [a], header: a}}",
+        "is a JSON Pointer, `{header: NAME}`, or `{cookies: [NAME",
+    ),
+    ("response: {access_token: »{cookies: []}}", "is a JSON Pointer, `{header: NAME}`, or `{cookies: [NAME"),
+    ("response: {access_token: »{}}", "is a JSON Pointer, `{header: NAME}`, or `{cookies: [NAME"),
+    ("response: {access_token: {cookies: [»'a=b']}}", "is not the name of a cookie"),
+    ("response: {access_token»: }", "expected a JSON Pointer"),
     ("response: {expires_in: »\"\"}", "must name a member of the reply"),
     ("response: {expires_unit: »minutes}", "write auto or seconds or milliseconds"),
-    ("response: {»values: {}}", "the key \"values\" is not in this version"),
+    ("response: {values: {»token: /a}}", "stands for something else already; choose another name"),
+    ("response: {values: {»a-b: /a}}", "must be of letters, digits and `_`"),
+    ("response: {values: {a: »b}}", "begins with `/`"),
+    (
+        "response: {values: {a: /b}}\ninject: {format: »'x {b}'}",
+        "has neither `{token}` nor a name of `response.values`",
+    ),
+    ("then: [{request: {url: »http://a.example}}]", "credentials.one.then[0].request.url: must be https"),
+    ("then: [»{response: {}}]", "\"request\" is missing; write for example `request: {url: https://host/path}`"),
+    ("then: [{request: »{body: {text: a}}}]", "\"url\" is missing"),
+    ("then: [{request: {url: https://a.example, body: »{}}}]", "is one of `form`, `json` or `text`"),
+    ("then: [{request: {url: https://a.example, body: »{text: a, json: {}}}}]", "is one of `form`, `json` or `text`"),
+    ("then: [{request: {url: https://a.example, body: {json: »[a]}}}]", "write `text` for any other JSON"),
+    ("then: [{request: {url: https://a.example, body: {json: {a: [{b: »'{base64(x'}]}}}}]", "`{base64(` has no `)}`"),
+    ("then: [{request: {url: https://a.example, body: {form: {a: »{b: c}}}}}]", "expected text, a number"),
+    ("then: [{request: {url: https://a.example, body: {form: {a»: }}}}]", "has no value; write `\"\"`"),
+    ("then: [{request: {url: https://a.example, method: »GET, body: {text: a}}}]", "a GET has no body"),
+    ("then: [{request: {url: https://a.example, method: »HEAD}}]", "no login uses this method"),
+    ("then: [{request: {url: https://a.example, headers: {»Host: a}}}]", "cannot be set"),
+    ("then: [{request: {url: https://a.example, »params: {}}}]", "unknown key \"params\""),
+    ("then: [{request: {url: https://a.example}, response: {»refresh_token: /a}}]", "unknown key \"refresh_token\""),
+    ("then: [{request: {url: https://a.example}, response: »{access_token: }}]", "brings neither a token nor `values`"),
     ("refresh: {margin: »30}", "a duration needs a unit"),
     ("refresh: {use_refresh_token: »maybe}", "write true or false"),
     ("scope: [a, »{b: c}]", "credentials.one.scope[1]: expected text, found a mapping"),

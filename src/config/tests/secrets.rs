@@ -41,7 +41,32 @@ credentials:
     lifetime: {default: 5m, max: 1h}
     refresh: {margin: 10s, ahead: 5s, use_refresh_token: false}
     inject: [{header: X-B, format: 'x {token}'}, {query: t}]
+  two:
+    grant: custom
+    client_id: i
+    client_secret: s
+    client_auth: client_secret_post
+    request:
+      method: PUT
+      url: https://a.example/login
+      query: {p: 1}
+      headers: {X-A: b}
+      body: {json: {a: {b: [c, 1]}}}
+    response: {access_token: {cookies: [t]}, values: {v: /w, x: {header: y}}}
+    then:
+      - request:
+          method: PATCH
+          url: https://a.example/then
+          query: {p: 1}
+          headers: {X-A: b}
+          body: {form: {a: b}}
+        response: {access_token: /a, expires_in: /b, expires_unit: seconds, values: {v: /w}}
+      - request: {url: https://a.example/then, body: {text: c}}
+    inject: [{header: X-B, format: '{v}'}, {header: X-C, format: '{token}'}]
 routes:
+  - path: /two/
+    upstream: https://c.example/
+    credential: two
   - name: first
     path: /a/
     host: b.example

@@ -4,15 +4,17 @@
 //! I/O: it fills a [`TokenRequest`].
 
 mod client_credentials;
+mod custom;
 mod password;
 mod refresh_token;
 mod static_token;
 mod token_exchange;
 
-use super::request::TokenRequest;
+use super::request::{Described, TokenRequest};
 use super::settings::GrantSettings;
 use crate::secret::{Secret, SecretError};
 use crate::token::TokenError;
+use crate::token::template::Words;
 
 pub(super) use refresh_token::RefreshToken;
 
@@ -41,6 +43,9 @@ pub(super) fn read(settings: &GrantSettings) -> Result<Box<dyn Grant>, SecretErr
         GrantSettings::RefreshToken { refresh_token } => {
             Box::new(refresh_token::RefreshToken { refresh_token: refresh_token.read()? })
         }
+        GrantSettings::Custom { request } => {
+            Box::new(custom::Custom { request: Described::read(request, &Words::default())? })
+        }
         GrantSettings::Static { token } => Box::new(static_token::StaticToken { token: token.read()? }),
         GrantSettings::TokenExchange(exchange) => Box::new(token_exchange::TokenExchange::read(exchange, None)?),
     })
@@ -62,6 +67,7 @@ pub(super) fn name(settings: &GrantSettings) -> &'static str {
         GrantSettings::ClientCredentials => "client_credentials",
         GrantSettings::Password { .. } => "password",
         GrantSettings::RefreshToken { .. } => "refresh_token",
+        GrantSettings::Custom { .. } => "custom",
         GrantSettings::Static { .. } => "static",
         GrantSettings::TokenExchange(_) => "token_exchange",
     }

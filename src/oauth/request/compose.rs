@@ -8,7 +8,7 @@
 use url::Url;
 
 use super::{Ask, Inputs, TokenRequest, Value};
-use crate::oauth::settings::{CredentialSettings, GrantSettings};
+use crate::oauth::settings::{ClientAuthSettings, CredentialSettings, GrantSettings};
 use crate::secret::Secret;
 use crate::token::TokenError;
 
@@ -21,6 +21,8 @@ pub(in crate::oauth) fn compose(
 ) -> Result<TokenRequest, TokenError> {
     let kind = Kind::of(settings, ask);
     let mut request = TokenRequest::new(url);
+    request.set_method(settings.request.method.clone());
+    request.set_format(settings.request.format);
     inputs.grant.apply(&mut request)?;
     if kind.own && !settings.scope.is_empty() {
         request.set("scope", Secret::new(settings.scope.join(&settings.request.scope_separator)));
@@ -30,11 +32,16 @@ pub(in crate::oauth) fn compose(
             request.set(name, value);
         }
     }
-    inputs.auth.sign(&mut request)?;
+    // A client without a secret is not named in a login that is written out, unless it is written there.
+    let is_written_out = matches!((&settings.grant, ask), (GrantSettings::Custom { .. }, Ask::OwnGrant));
+    if !(is_written_out && matches!(settings.client_auth, ClientAuthSettings::None)) {
+        inputs.auth.sign(&mut request)?;
+    }
     if settings.request.omit_grant_type {
         request.remove("grant_type");
     }
     add_parameters(&mut request, inputs.params, inputs.refresh_params, kind);
+    inputs.concealed.into_iter().for_each(|secret| request.conceal(secret));
     for (name, value) in inputs.headers {
         // The client authentication's own header field stays; the length and the connection are the wire's affair.
         if !request.has_header(&name) && !FRAMING.contains(&name.as_str()) {
@@ -81,7 +88,11 @@ fn add_parameters(
     }
 }
 
-/// Where the request that `ask` means goes, when the file says so: `request.refresh_url` for a refresh.
+/// Where the request that `ask` means goes, when it is not the token endpoint: `request.refresh_url` for a refresh, and
+/// the URL of a login that is written out.
 pub(in crate::oauth) fn own_url<'a>(settings: &'a CredentialSettings, ask: &Ask) -> Option<&'a Url> {
-    settings.request.refresh_url.as_ref().filter(|_| Kind::of(settings, ask).refresh)
+    match (&settings.grant, ask) {
+        (GrantSettings::Custom { request }, Ask::OwnGrant) => Some(&request.url),
+        _ => settings.request.refresh_url.as_ref().filter(|_| Kind::of(settings, ask).refresh),
+    }
 }

@@ -26,45 +26,48 @@ pub(in crate::oauth) const OUR_NAME: HeaderValue =
     HeaderValue::from_static(concat!("bearer-proxy/", env!("CARGO_PKG_VERSION")));
 
 impl TokenRequest {
-    /// Writes it as HTTP, in `format`.
+    /// Writes it as HTTP.
     ///
     /// # Errors
     ///
     /// A header field has characters that none may hold: permanent, for nothing was even sent.
-    pub(in crate::oauth) fn encode(&self, format: BodyFormat) -> Result<HttpRequest, TokenError> {
+    pub(in crate::oauth) fn encode(&self) -> Result<HttpRequest, TokenError> {
         let mut url = self.url.clone();
+        append(&mut url, &self.query);
         // Sized beforehand: a buffer that grows leaves copies of its beginning behind, and nobody wipes those.
         let mut body = Zeroizing::new(Vec::with_capacity(self.most_bytes()));
-        let content_type = match format {
-            BodyFormat::Form => {
+        let content_type = match (&self.text, self.format) {
+            (Some(text), _) => {
+                body.extend_from_slice(text.expose().as_bytes());
+                Some("text/plain; charset=utf-8")
+            }
+            (None, BodyFormat::Form) => {
                 let mut form = Zeroizing::new(String::with_capacity(self.most_bytes()));
-                self.write_pairs(&mut form_urlencoded::Serializer::new(&mut *form));
+                write_pairs(&self.parameters, &mut form_urlencoded::Serializer::new(&mut *form));
                 body.extend_from_slice(form.as_bytes());
                 Some("application/x-www-form-urlencoded")
             }
-            BodyFormat::Json => {
+            (None, BodyFormat::Json) => {
                 serde_json::to_writer(&mut *body, self).map_err(|_| unwritable("a parameter", "is no JSON"))?;
                 Some("application/json")
             }
-            BodyFormat::Query => {
-                if !self.parameters.is_empty() {
-                    self.write_pairs(&mut url.query_pairs_mut());
-                }
+            (None, BodyFormat::Query) => {
+                append(&mut url, &self.parameters);
                 None
             }
         };
         let mut headers = self.header_fields(content_type)?;
-        if body.is_empty() {
+        if body.is_empty() && [Method::POST, Method::PUT, Method::PATCH].contains(&self.method) {
             // RFC 9110 §8.6: a POST says so, or some servers answer 411.
             headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
         }
-        Ok(HttpRequest { method: Method::POST, url, headers, body })
+        Ok(HttpRequest { method: self.method.clone(), url, headers, body })
     }
 
     /// A byte becomes three at most in a form, and six in JSON.
     fn most_bytes(&self) -> usize {
-        let parameters = self.parameters.iter();
-        parameters.map(|(name, value)| (name.len() + 8) * value.count() + value.length()).sum::<usize>() * 6 + 2
+        let parameters = self.parameters.iter().map(|(name, value)| value.most_bytes(name)).sum::<usize>();
+        parameters * 6 + 2 + self.text.as_ref().map_or(0, |text| text.expose().len())
     }
 
     fn header_fields(&self, content_type: Option<&'static str>) -> Result<HeaderMap, TokenError> {
@@ -81,28 +84,32 @@ impl TokenRequest {
         }
         Ok(fields)
     }
+}
 
-    /// Lists are repeated, as RFC 8707 §2 and RFC 8693 §2.1 have it.
-    fn write_pairs<T: Target>(&self, pairs: &mut form_urlencoded::Serializer<'_, T>) {
-        for (name, value) in &self.parameters {
-            value.write_pairs(name, pairs);
-        }
+/// Puts parameters behind what a URL has of its own.
+fn append(url: &mut Url, parameters: &[(String, Value)]) {
+    if !parameters.is_empty() {
+        write_pairs(parameters, &mut url.query_pairs_mut());
+    }
+}
+
+/// Lists are repeated, as RFC 8707 §2 and RFC 8693 §2.1 have it.
+fn write_pairs<T: Target>(parameters: &[(String, Value)], pairs: &mut form_urlencoded::Serializer<'_, T>) {
+    for (name, value) in parameters {
+        value.write_pairs(name, pairs);
     }
 }
 
 impl Value {
-    fn count(&self) -> usize {
+    /// Name, value and what stands between them, before anything is encoded.
+    fn most_bytes(&self, name: &str) -> usize {
         match self {
-            Self::List(values) => values.iter().map(Self::count).sum::<usize>() + 1,
-            Self::Text(_) | Self::Bool(_) | Self::Number(_) => 1,
-        }
-    }
-
-    fn length(&self) -> usize {
-        match self {
-            Self::Text(text) => text.expose().len(),
-            Self::Bool(_) | Self::Number(_) => 32,
-            Self::List(values) => values.iter().map(Self::length).sum(),
+            Self::Text(text) => name.len() + 8 + text.expose().len(),
+            Self::Bool(_) | Self::Number(_) | Self::Null => name.len() + 40,
+            Self::List(values) => name.len() + 8 + values.iter().map(|value| value.most_bytes(name)).sum::<usize>(),
+            Self::Object(members) => {
+                name.len() + 8 + members.iter().map(|(name, value)| value.most_bytes(name)).sum::<usize>()
+            }
         }
     }
 
@@ -115,18 +122,24 @@ impl Value {
             Self::Bool(value) => append(if *value { "true" } else { "false" }),
             Self::Number(number) => append(&number.to_string()),
             Self::List(values) => values.iter().for_each(|value| value.write_pairs(name, pairs)),
+            // The file's reader lets neither into a form or a query.
+            Self::Null | Self::Object(_) => {}
         }
     }
 }
 
 impl Serialize for TokenRequest {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut members = serializer.serialize_map(Some(self.parameters.len()))?;
-        for (name, value) in &self.parameters {
-            members.serialize_entry(name, value)?;
-        }
-        members.end()
+        object(&self.parameters, serializer)
     }
+}
+
+fn object<S: Serializer>(members: &[(String, Value)], serializer: S) -> Result<S::Ok, S::Error> {
+    let mut object = serializer.serialize_map(Some(members.len()))?;
+    for (name, value) in members {
+        object.serialize_entry(name, value)?;
+    }
+    object.end()
 }
 
 impl Serialize for Value {
@@ -142,6 +155,8 @@ impl Serialize for Value {
                 }
                 list.end()
             }
+            Self::Null => serializer.serialize_unit(),
+            Self::Object(members) => object(members, serializer),
         }
     }
 }

@@ -9,6 +9,7 @@ use crate::oauth::client_auth::{self, ClientAuth};
 use crate::oauth::grant::{self, Grant};
 use crate::oauth::settings::{CredentialSettings, ParamValue};
 use crate::secret::{Secret, SecretError};
+use crate::token::template::{self, Words};
 
 /// A credential's secrets as they are now.
 pub(in crate::oauth) struct Inputs {
@@ -17,12 +18,20 @@ pub(in crate::oauth) struct Inputs {
     pub(super) params: Vec<(String, Value)>,
     pub(super) refresh_params: Vec<(String, Value)>,
     pub(super) headers: Vec<(HeaderName, Secret)>,
+    /// What was put into them.
+    pub(super) concealed: Vec<Secret>,
 }
 
 impl Inputs {
     /// Reads them. Blocks while files are read.
     pub(in crate::oauth) fn read(settings: &CredentialSettings, ask: &Ask) -> Result<Self, SecretError> {
         let request = &settings.request;
+        let (mut headers, mut concealed) = (Vec::new(), Vec::new());
+        for (name, value) in &request.headers {
+            let filled = template::fill(value, &Words::default())?;
+            headers.push((name.clone(), filled.text));
+            concealed.extend(filled.secrets);
+        }
         Ok(Self {
             grant: match ask {
                 Ask::OwnGrant => grant::read(&settings.grant)?,
@@ -32,11 +41,8 @@ impl Inputs {
             auth: client_auth::read(&settings.client_auth, settings.client_id.as_ref())?,
             params: parameters(&request.params)?,
             refresh_params: parameters(&request.refresh_params)?,
-            headers: request
-                .headers
-                .iter()
-                .map(|(name, value)| Ok((name.clone(), value.read()?)))
-                .collect::<Result<_, SecretError>>()?,
+            headers,
+            concealed,
         })
     }
 }

@@ -5,17 +5,19 @@
 //! further parameters, save `grant_type`.
 
 mod compose;
+mod described;
 mod encode;
 mod inputs;
 mod scrub;
 
-use http::HeaderName;
+use http::{HeaderName, Method};
 use url::Url;
 
-use super::settings::ParamValue;
+use super::settings::{BodyFormat, ParamValue};
 use crate::secret::{Secret, SecretError};
 
 pub(super) use compose::{compose, own_url};
+pub(super) use described::Described;
 pub(super) use encode::{HttpRequest, OUR_NAME};
 pub(super) use inputs::Inputs;
 pub(super) use scrub::REDACTED;
@@ -33,24 +35,63 @@ pub(super) enum Ask {
 
 /// Parameters and header fields of a token request. Texts are wiped when it is dropped.
 pub(super) struct TokenRequest {
+    method: Method,
     url: Url,
+    query: Vec<(String, Value)>,
+    format: BodyFormat,
     parameters: Vec<(String, Value)>,
+    /// In place of parameters.
+    text: Option<Secret>,
     headers: Vec<(HeaderName, Secret)>,
     concealed: Vec<Secret>,
 }
 
 /// A parameter's value, with its JSON type.
+#[derive(Clone)]
 pub(super) enum Value {
     Text(Secret),
     Bool(bool),
     Number(serde_json::Number),
     List(Vec<Value>),
+    /// In JSON alone.
+    Null,
+    /// In JSON alone.
+    Object(Vec<(String, Value)>),
 }
 
 impl TokenRequest {
-    /// A request to this URL, with nothing in it.
+    /// A POST to this URL, with nothing in it; parameters go into a form.
     pub(super) fn new(url: Url) -> Self {
-        Self { url, parameters: Vec::new(), headers: Vec::new(), concealed: Vec::new() }
+        Self {
+            method: Method::POST,
+            url,
+            query: Vec::new(),
+            format: BodyFormat::Form,
+            parameters: Vec::new(),
+            text: None,
+            headers: Vec::new(),
+            concealed: Vec::new(),
+        }
+    }
+
+    /// Sends it with another method.
+    pub(super) fn set_method(&mut self, method: Method) {
+        self.method = method;
+    }
+
+    /// Writes parameters in another format.
+    pub(super) fn set_format(&mut self, format: BodyFormat) {
+        self.format = format;
+    }
+
+    /// Sends this text as the body, whatever parameters there are.
+    pub(super) fn set_body(&mut self, text: Secret) {
+        self.text = Some(text);
+    }
+
+    /// Writes a parameter behind the URL, wherever the others go.
+    pub(super) fn add_query(&mut self, name: &str, value: impl Into<Value>) {
+        self.query.push((name.to_owned(), value.into()));
     }
 
     /// Where it goes.
@@ -61,6 +102,16 @@ impl TokenRequest {
     /// Every parameter, in the order they are sent.
     pub(super) fn parameters(&self) -> &[(String, Value)] {
         &self.parameters
+    }
+
+    /// Those of them that stand behind the URL wherever the others do.
+    pub(super) fn query(&self) -> &[(String, Value)] {
+        &self.query
+    }
+
+    /// The body, where it is not made of parameters.
+    pub(super) fn body(&self) -> Option<&Secret> {
+        self.text.as_ref()
     }
 
     /// Writes a parameter, over one of the same name; with case, as RFC 6749 §3.2 has it.
@@ -106,10 +157,9 @@ impl TokenRequest {
 
     /// Takes out of a server's text whatever secret of this request it repeats.
     pub(super) fn scrub(&self, text: &str) -> String {
-        let parameters =
-            self.parameters.iter().filter(|(name, _)| is_secret(name)).flat_map(|(_, value)| value.texts());
+        let parameters = self.parameters.iter().chain(&self.query).flat_map(|(name, value)| value.secrets(name));
         let headers = self.headers.iter().map(|(_, value)| value);
-        let secrets = parameters.chain(headers).chain(&self.concealed).map(Secret::expose);
+        let secrets = parameters.chain(headers).chain(&self.concealed).chain(&self.text).map(Secret::expose);
         // `Basic` and what follows it may be told apart.
         let credentials = self.headers.iter().filter_map(|(_, value)| value.expose().split_once(' '));
         scrub::scrub(text, secrets.chain(credentials.map(|(_, credentials)| credentials)))
@@ -124,6 +174,13 @@ impl Value {
             ParamValue::Bool(value) => Self::Bool(*value),
             ParamValue::Number(number) => Self::Number(number.clone()),
             ParamValue::List(values) => Self::List(values.iter().map(Self::read).collect::<Result<_, _>>()?),
+            ParamValue::Null => Self::Null,
+            ParamValue::Object(members) => Self::Object(
+                members
+                    .iter()
+                    .map(|(name, value)| Ok((name.clone(), Self::read(value)?)))
+                    .collect::<Result<_, SecretError>>()?,
+            ),
         })
     }
 
@@ -136,11 +193,13 @@ impl Value {
         }
     }
 
-    fn texts(&self) -> Vec<&Secret> {
+    /// The texts that must not be shown of a parameter with this name.
+    fn secrets(&self, name: &str) -> Vec<&Secret> {
         match self {
-            Self::Text(text) => vec![text],
-            Self::List(values) => values.iter().flat_map(Self::texts).collect(),
-            Self::Bool(_) | Self::Number(_) => Vec::new(),
+            Self::Text(text) if is_secret(name) => vec![text],
+            Self::List(values) => values.iter().flat_map(|value| value.secrets(name)).collect(),
+            Self::Object(members) => members.iter().flat_map(|(name, value)| value.secrets(name)).collect(),
+            Self::Text(_) | Self::Bool(_) | Self::Number(_) | Self::Null => Vec::new(),
         }
     }
 }
@@ -179,7 +238,7 @@ impl TokenRequest {
 
     /// Its form-encoded body.
     pub(super) fn form(&self) -> String {
-        let http = self.encode(super::settings::BodyFormat::Form).unwrap();
+        let http = self.encode().unwrap();
         String::from_utf8(http.body.to_vec()).unwrap()
     }
 }

@@ -1,6 +1,6 @@
 //! How long a token lives, by what came with it (DESIGN.md section 3, "Lifetime of a reply").
 //!
-//! In order: `expires_in`; `expires_at`, `expires_on`, `expires`; a JWT's `exp`; the default. A source that says nothing
+//! In order: `expires_in`; `expires_at`, `expires_on`, `expires`; a JWT's `exp`; the cookies' own; the default. A source that says nothing
 //! usable (zero, negative, in the past, no number, no date) counts as absent, and the next one is asked: zero means
 //! "never" at some servers and "unknown" at others.
 
@@ -10,12 +10,13 @@ use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-use super::Body;
-use crate::oauth::settings::{ExpiresUnit, LifetimeSettings, ResponseSettings};
+use super::{Answer, Body, cookies};
+use crate::oauth::settings::{ExpiresUnit, LifetimeSettings, ResponseSettings, TokenPlace};
 use crate::secret::Secret;
 
 /// How long an access token lives from `now` on.
 pub(super) fn of(
+    answer: &Answer,
     body: &Body,
     token: &Secret,
     places: &ResponseSettings,
@@ -27,6 +28,10 @@ pub(super) fn of(
         .and_then(|value| span(value, places.expires_unit, now))
         .or_else(|| first(body, &["/expires_at", "/expires_on", "/expires"], now))
         .or_else(|| jwt_lifetime(token, now))
+        .or_else(|| match &places.access_token {
+            TokenPlace::Cookies(names) => cookies::lifetime(&answer.headers, names, now),
+            TokenPlace::Body(_) | TokenPlace::Header(_) => None,
+        })
         .unwrap_or(settings.default);
     said.min(ABSURD).min(settings.max.unwrap_or(ABSURD))
 }

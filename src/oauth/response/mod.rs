@@ -5,8 +5,10 @@
 //! reason out, and no bytes make it panic.
 
 mod body;
+mod cookies;
 mod lifetime;
 mod refusal;
+mod values;
 
 #[cfg(test)]
 mod tests;
@@ -24,12 +26,14 @@ use crate::token::TokenError;
 pub(super) use body::Body;
 pub(super) use lifetime::{jwt_left, jwt_lifetime};
 pub(super) use refusal::{is_known, is_of_refresh_token};
+pub(super) use values::Values;
 
 /// A token, and what came with it.
 pub(super) struct TokenResponse {
     pub(super) access_token: Secret,
     pub(super) lifetime: Duration,
     pub(super) refresh_token: Option<RefreshTokenAnswer>,
+    pub(super) values: Values,
 }
 
 /// A new refresh token.
@@ -44,7 +48,7 @@ pub(super) fn body(answer: &Answer) -> Body {
     Body::parse(answer.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()), &answer.body)
 }
 
-/// Reads an answer to a request that was sent at `now`.
+/// Reads an answer to a request that was sent at `now`, with what is looked for in these `places`.
 ///
 /// # Errors
 ///
@@ -52,38 +56,60 @@ pub(super) fn body(answer: &Answer) -> Body {
 pub(super) fn read(
     answer: &Answer,
     body: &Body,
+    places: &ResponseSettings,
     settings: &CredentialSettings,
     now: SystemTime,
 ) -> Result<TokenResponse, TokenError> {
-    if !answer.status.is_success() || body.says_error() {
-        return Err(refusal::read(answer, body, now));
-    }
-    if !answer.whole {
-        return Err(malformed("it is longer than 1 MiB"));
-    }
-    let places = &settings.response;
+    let values = values(answer, body, places, now)?;
     let access_token = access_token(&answer.headers, body, places).map_err(|missing| match body.at("/errors/0") {
         Some(_) => refusal::read(answer, body, now),
         None => missing,
     })?;
     refuse_other_types(body, &settings.grant)?;
     Ok(TokenResponse {
-        lifetime: lifetime::of(body, &access_token, places, &settings.lifetime, now),
+        lifetime: lifetime::of(answer, body, &access_token, places, &settings.lifetime, now),
         access_token,
         refresh_token: body.text_at(&places.refresh_token.0).filter(|text| !text.is_empty()).map(|text| {
             let token = Secret::new(text);
             RefreshTokenAnswer { lifetime: lifetime::of_refresh_token(body, &token, now), token }
         }),
+        values,
     })
 }
 
+/// Reads of an answer what is kept beside a token.
+///
+/// # Errors
+///
+/// It is a refusal. A value that is missing is none yet.
+pub(super) fn values(
+    answer: &Answer,
+    body: &Body,
+    places: &ResponseSettings,
+    now: SystemTime,
+) -> Result<Values, TokenError> {
+    if !answer.status.is_success() || body.says_error() {
+        return Err(refusal::read(answer, body, now));
+    }
+    if !answer.whole {
+        return Err(malformed("it is longer than 1 MiB"));
+    }
+    Ok(Values::read(&answer.headers, body, &places.values))
+}
+
 fn access_token(headers: &HeaderMap, body: &Body, places: &ResponseSettings) -> Result<Secret, TokenError> {
+    let cookies;
     let token = match &places.access_token {
         TokenPlace::Header(name) => {
             let value = headers.get(name).and_then(|value| value.to_str().ok());
             let value = value.ok_or_else(|| malformed(&format!("it has no readable header field `{name}`")))?;
             // There the scheme is part of the field, not of the token (RFC 9110 §11.6.2).
             if *name == AUTHORIZATION { without_scheme(value) } else { value.trim() }
+        }
+        TokenPlace::Cookies(names) => {
+            cookies =
+                cookies::joined(headers, names).map_err(|name| malformed(&format!("it sets no cookie `{name}`")))?;
+            cookies.expose()
         }
         TokenPlace::Body(pointer) if pointer.0.is_empty() => body.whole().ok_or_else(|| malformed(body.what()))?,
         TokenPlace::Body(pointer) => match body.text_at(&pointer.0) {

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use zeroize::Zeroizing;
 
 use super::*;
-use crate::oauth::settings::{ExpiresUnit, LifetimeSettings, Pointer, for_test};
+use crate::oauth::settings::{CredentialSettings, ExpiresUnit, LifetimeSettings, Pointer, for_test};
 
 /// 2025-11-21T15:00:00Z.
 const NOW: u64 = 1_763_737_200;
@@ -21,7 +21,7 @@ fn answer(status: u16, content_type: &str, body: &[u8]) -> Answer {
 }
 
 fn read_answer(answer: &Answer, settings: &CredentialSettings) -> Result<TokenResponse, TokenError> {
-    read(answer, &super::body(answer), settings, now())
+    read(answer, &super::body(answer), &settings.response, settings, now())
 }
 
 fn ok(body: &str) -> TokenResponse {
@@ -574,7 +574,7 @@ proptest! {
         settings.response.expires_unit = [ExpiresUnit::Auto, ExpiresUnit::Seconds, ExpiresUnit::Milliseconds][unit];
         let answer = answer(200, "application/json", body.to_string().as_bytes());
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
-        if let Ok(response) = read(&answer, &super::body(&answer), &settings, now) {
+        if let Ok(response) = read(&answer, &super::body(&answer), &settings.response, &settings, now) {
             prop_assert!(response.lifetime > Duration::ZERO && response.lifetime <= Duration::from_secs(366 * 24 * 3600));
         }
     }

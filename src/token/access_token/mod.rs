@@ -20,8 +20,9 @@ use tokio::time::Instant;
 
 use self::life::Life;
 use self::query::QueryParameter;
-use super::{Inject, Moment, TokenError, template};
+use super::{Inject, Moment, TokenError};
 use crate::secret::Secret;
+use crate::token::template::{self, Words};
 
 /// An access token, ready to be copied onto requests.
 ///
@@ -39,7 +40,8 @@ pub struct AccessToken {
 }
 
 impl AccessToken {
-    /// A token obtained at `issued` that lives for `lifetime`.
+    /// A token obtained at `issued` that lives for `lifetime`: `{token}` among the words, beside whatever else of its
+    /// reply is written onto requests.
     ///
     /// `margin`: how long before its expiry it stops being fresh, at most half the lifetime; `None`: 30 s, or a quarter
     /// of the lifetime if that is less. `ahead`: how long before the end of the fresh span renewal begins, at most half
@@ -50,14 +52,14 @@ impl AccessToken {
     /// The token, or a format around it, has characters that no header field may hold; or the file of a format cannot
     /// be read.
     pub fn new(
-        token: &Secret,
+        token: impl Into<Words>,
         inject: &[Inject],
         issued: Moment,
         lifetime: Duration,
         margin: Option<Duration>,
         ahead: Option<Duration>,
     ) -> Result<Self, TokenError> {
-        Self::build(token, inject, Some(Life::new(issued, lifetime, margin, ahead)))
+        Self::build(&token.into(), inject, Some(Life::new(issued, lifetime, margin, ahead)))
     }
 
     /// A token without an end (grant `static`).
@@ -65,19 +67,19 @@ impl AccessToken {
     /// # Errors
     ///
     /// As [`AccessToken::new`].
-    pub fn endless(token: &Secret, inject: &[Inject]) -> Result<Self, TokenError> {
-        Self::build(token, inject, None)
+    pub fn endless(token: impl Into<Words>, inject: &[Inject]) -> Result<Self, TokenError> {
+        Self::build(&token.into(), inject, None)
     }
 
-    fn build(token: &Secret, inject: &[Inject], life: Option<Life>) -> Result<Self, TokenError> {
-        check(token)?;
+    fn build(words: &Words, inject: &[Inject], life: Option<Life>) -> Result<Self, TokenError> {
+        let token = check(words)?;
         let mut headers = Vec::new();
         let mut query = Vec::new();
         for place in inject {
             match place {
                 Inject::Header { name, format } => {
-                    let text = template::fill(format.read()?.expose(), token);
-                    headers.push((name.clone(), header_value(&text)?));
+                    let filled = template::fill(format, words)?;
+                    headers.push((name.clone(), header_value(&filled.text)?));
                 }
                 Inject::Query { name } => query.push(QueryParameter::new(name, token)),
             }
@@ -178,15 +180,14 @@ impl std::fmt::Debug for AccessToken {
 }
 
 /// A space at an end would be cut off on the way (RFC 9110 §5.5), and be another token then.
-fn check(token: &Secret) -> Result<(), TokenError> {
-    let token = token.expose();
-    if token.is_empty() {
-        return Err(TokenError::Malformed("the token is empty".to_owned()));
-    }
-    if token.trim() != token || token.bytes().any(|byte| !(b' '..=b'~').contains(&byte)) {
+fn check(words: &Words) -> Result<&Secret, TokenError> {
+    let token = words.get("token").filter(|token| !token.expose().is_empty());
+    let token = token.ok_or_else(|| TokenError::Malformed("the token is empty".to_owned()))?;
+    let text = token.expose();
+    if text.trim() != text || text.bytes().any(|byte| !(b' '..=b'~').contains(&byte)) {
         return Err(TokenError::Malformed("the token has characters that no header field may hold".to_owned()));
     }
-    Ok(())
+    Ok(token)
 }
 
 fn header_value(text: &Secret) -> Result<HeaderValue, TokenError> {

@@ -1,0 +1,76 @@
+//! What a fetch has obtained: a token one level below its finished header, and what was kept beside it.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use super::{Answered, OAuthClient};
+use crate::oauth::explain::{Issued, Step};
+use crate::oauth::request::Ask;
+use crate::oauth::response::Values;
+use crate::oauth::settings::CredentialSettings;
+use crate::secret::Secret;
+use crate::token::template::Words;
+use crate::token::{AccessToken, Moment, TokenError};
+
+/// A token, and what it is written onto requests with.
+pub(in crate::oauth) struct Obtained {
+    pub(super) token: Secret,
+    pub(super) issued: Moment,
+    /// `None`: without an end.
+    pub(in crate::oauth) lifetime: Option<Duration>,
+    /// `response.values`.
+    pub(super) values: Words,
+}
+
+impl Obtained {
+    /// For a person to read.
+    pub(in crate::oauth) fn issued(self) -> Issued {
+        Issued { token: self.token, lifetime: self.lifetime }
+    }
+
+    pub(in crate::oauth) fn into_token(self, settings: &CredentialSettings) -> Result<AccessToken, TokenError> {
+        let CredentialSettings { inject, refresh, .. } = settings;
+        let words = self.words();
+        match self.lifetime {
+            Some(lifetime) => AccessToken::new(words, inject, self.issued, lifetime, refresh.margin, refresh.ahead),
+            None => AccessToken::endless(words, inject),
+        }
+    }
+
+    /// What words in braces stand for from here on.
+    pub(super) fn words(&self) -> Words {
+        self.values.clone().with_token(&self.token)
+    }
+}
+
+impl OAuthClient {
+    /// What the answer to a grant or a refresh leads to: its values, and the steps that follow.
+    pub(in crate::oauth) async fn finish(
+        &self,
+        answered: Answered,
+        steps: &mut Vec<Step>,
+    ) -> Result<Obtained, TokenError> {
+        let Answered { response, issued, ask } = answered;
+        let values = self.values.renew(response.values, &ask)?;
+        let lifetime = Some(response.lifetime);
+        self.go_on(Obtained { token: response.access_token, issued, lifetime, values }, steps).await
+    }
+}
+
+/// `response.values` as they were last: the reply to a refresh need not repeat them.
+#[derive(Default)]
+pub(super) struct KeptValues(Mutex<Words>);
+
+impl KeptValues {
+    /// Those of a reply.
+    pub(super) fn renew(&self, values: Values, ask: &Ask) -> Result<Words, TokenError> {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match ask {
+            Ask::OwnGrant => *kept = values.over(&Words::default())?,
+            Ask::Refresh(_) => *kept = values.over(&kept)?,
+            // One caller's values are not another's.
+            Ask::OnBehalf(_) => return values.over(&Words::default()),
+        }
+        Ok(kept.clone())
+    }
+}
