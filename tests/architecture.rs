@@ -78,6 +78,7 @@ const NAMED_IN: &[(&str, &[&str], &str)] = &[
             "src/app/mod.rs",
             "src/oauth/refresh_tokens.rs",
             "src/token/subjects.rs",
+            "src/token/dpop/",
             "src/demo/",
             "src/cli/mod.rs",
         ],

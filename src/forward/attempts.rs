@@ -84,6 +84,9 @@ impl Attempts<'_> {
         match self.target.upstream.send(self.trip, reuse, may_go, interim.as_ref()).await {
             Ok(reused) => {
                 self.exchange.answered(reused);
+                if let (Some(token), Some(response)) = (token, &self.trip.response) {
+                    token.learn(self.target.upstream.origin(), response.headers());
+                }
                 Ok(())
             }
             Err(failed) => {
@@ -104,6 +107,9 @@ impl Attempts<'_> {
         tokens: &Arc<TokenCache>,
         token: &Arc<AccessToken>,
     ) -> Result<(), ForwardError> {
+        if self.wants_nonce(token) {
+            return self.repeat_with_nonce(tokens, token).await;
+        }
         self.exchange.refused();
         let response = self.trip.response.as_ref();
         if response.is_some_and(|response| refusal::is_insufficient_scope(response.headers())) {
@@ -138,6 +144,39 @@ impl Attempts<'_> {
             self.exchange.retry(RetryOutcome::RefusedAgain);
         } else {
             self.exchange.retry(RetryOutcome::Success);
+        }
+        Ok(())
+    }
+
+    /// Whether the upstream refused the proof for want of the nonce that it offers (RFC 9449 §9), and not the token.
+    fn wants_nonce(&self, token: &AccessToken) -> bool {
+        let response = self.trip.response.as_ref().filter(|_| token.is_bound());
+        response.is_some_and(|response| refusal::wants_nonce(response.headers()))
+    }
+
+    /// Sends once more with the same token, and the nonce in its proof. This is the one retry (R75).
+    async fn repeat_with_nonce(
+        &mut self,
+        tokens: &Arc<TokenCache>,
+        token: &Arc<AccessToken>,
+    ) -> Result<(), ForwardError> {
+        let replay = self.outgoing.body.replay();
+        if replay == Replay::Never {
+            self.exchange.retry(RetryOutcome::NotReplayable);
+            return Ok(());
+        }
+        self.let_go(replay).await?;
+        self.exchange.token(TokenAction::Retried);
+        self.deliver(Some(token)).await?;
+        if !self.is_refused() {
+            self.exchange.retry(RetryOutcome::Success);
+            return Ok(());
+        }
+        self.exchange.retry(RetryOutcome::RefusedAgain);
+        if !self.wants_nonce(token) && !token.is_refused(Moment::now()) {
+            // Now it is the token that was refused. For the next caller: this one has had its retry.
+            self.exchange.refused();
+            tokens.replace_later(token);
         }
         Ok(())
     }

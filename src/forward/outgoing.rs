@@ -118,6 +118,7 @@ impl Outgoing {
                 make_way(&mut head.headers, self.found, name);
             }
             token.authorize(&mut head);
+            token.prove(&mut head, target.upstream.origin());
         }
         Ok(Request::from_parts(head, Upload::new(body)))
     }

@@ -1,16 +1,27 @@
-//! What an upstream's refusal means (DESIGN.md section 2; RFC 6750 §3).
+//! What an upstream's refusal means (DESIGN.md section 2; RFC 6750 §3, RFC 9449 §9).
 
 use http::HeaderMap;
 use http::header::WWW_AUTHENTICATE;
 
+use crate::token::dpop::DPOP_NONCE;
+
 /// Whether the challenge says that a fresh token of the same kind cannot help.
 pub(super) fn is_insufficient_scope(headers: &HeaderMap) -> bool {
-    headers.get_all(WWW_AUTHENTICATE).iter().any(|challenge| names_insufficient_scope(challenge.as_bytes()))
+    names(headers, b"insufficient_scope")
 }
 
-/// Looks for the parameter `error` with the value `insufficient_scope`, quoted or not, with or without white space
+/// Whether the challenge says that the proof lacks a nonce, and the answer offers one.
+pub(super) fn wants_nonce(headers: &HeaderMap) -> bool {
+    headers.contains_key(DPOP_NONCE) && names(headers, b"use_dpop_nonce")
+}
+
+fn names(headers: &HeaderMap, error: &[u8]) -> bool {
+    headers.get_all(WWW_AUTHENTICATE).iter().any(|challenge| names_error(challenge.as_bytes(), error))
+}
+
+/// Looks for the parameter `error` with this value, quoted or not, with or without white space
 /// around the `=`; not for the words inside another parameter's text.
-fn names_insufficient_scope(challenge: &[u8]) -> bool {
+fn names_error(challenge: &[u8], error: &[u8]) -> bool {
     let mut quoted = false;
     let mut start = 0;
     let mut parts = Vec::new();
@@ -37,7 +48,8 @@ fn names_insufficient_scope(challenge: &[u8]) -> bool {
     joined.split(|byte| *byte == b'\n').any(|parameter| {
         parameter.split_at_checked(6).is_some_and(|(name, value)| {
             name.eq_ignore_ascii_case(b"error=")
-                && (value == b"insufficient_scope" || value == b"\"insufficient_scope\"")
+                && (value == error
+                    || value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\"")) == Some(error))
         })
     })
 }
@@ -55,7 +67,7 @@ mod tests {
             r#"bearer scope="x",ERROR = "insufficient_scope""#,
             r#"Basic realm="x", Bearer error="insufficient_scope""#,
         ] {
-            assert!(names_insufficient_scope(challenge.as_bytes()), "{challenge}");
+            assert!(names_error(challenge.as_bytes(), b"insufficient_scope"), "{challenge}");
         }
     }
 
@@ -69,7 +81,20 @@ mod tests {
             "Bearer",
             "",
         ] {
-            assert!(!names_insufficient_scope(challenge.as_bytes()), "{challenge}");
+            assert!(!names_error(challenge.as_bytes(), b"insufficient_scope"), "{challenge}");
         }
+    }
+
+    // RFC 9449 §9
+    #[test]
+    fn a_proof_without_a_nonce_is_known_where_a_nonce_is_offered() {
+        let challenge =
+            r#"DPoP error="use_dpop_nonce", error_description="Resource server requires nonce in DPoP proof""#;
+        let mut headers = HeaderMap::from_iter([(WWW_AUTHENTICATE, challenge.parse().unwrap())]);
+        assert!(!wants_nonce(&headers), "without a nonce there is nothing to send once more");
+        headers.insert(DPOP_NONCE, "eyJ7S_zG.eyJH0-Z.HX4w-7v".parse().unwrap());
+        assert!(wants_nonce(&headers));
+        headers.insert(WWW_AUTHENTICATE, r#"DPoP error="invalid_token""#.parse().unwrap());
+        assert!(!wants_nonce(&headers));
     }
 }

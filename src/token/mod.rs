@@ -5,6 +5,7 @@
 
 mod access_token;
 mod cache;
+pub mod dpop;
 mod error;
 mod inject;
 mod jitter;

@@ -41,6 +41,7 @@ use crate::tls::TlsError;
 /// One API, and our connections to it. `B` is the body of the requests.
 pub struct Upstream<B: Body> {
     host: HeaderValue,
+    origin: Box<str>,
     path: Box<str>,
     connector: Connector,
     pool: Arc<Pool<B>>,
@@ -89,6 +90,7 @@ where
     pub fn new(settings: &UpstreamSettings, environment: &Environment, on_open: OnOpen) -> Result<Self, TlsError> {
         Ok(Self {
             host: host_header(settings),
+            origin: origin(settings).into(),
             path: settings.path.as_str().into(),
             connector: Connector::new(settings, environment)?,
             pool: Pool::new(settings.connections, environment, on_open),
@@ -101,6 +103,7 @@ where
     pub fn beside(&self) -> Self {
         Self {
             host: self.host.clone(),
+            origin: self.origin.clone(),
             path: self.path.clone(),
             connector: self.connector.clone(),
             pool: self.pool.beside(),
@@ -112,6 +115,12 @@ where
     #[must_use]
     pub fn host(&self) -> &HeaderValue {
         &self.host
+    }
+
+    /// Scheme and authority of its URL: `https://api.example:8443`.
+    #[must_use]
+    pub fn origin(&self) -> &str {
+        &self.origin
     }
 
     /// The path of its URL, as written.
@@ -221,6 +230,14 @@ pub fn host_header(settings: &UpstreamSettings) -> HeaderValue {
     };
     // The configuration holds no host that is no header value; an unusable one would be refused by every server.
     HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("invalid"))
+}
+
+fn origin(settings: &UpstreamSettings) -> String {
+    let scheme = match settings.scheme {
+        Scheme::Http => "http",
+        Scheme::Https => "https",
+    };
+    format!("{scheme}://{}", host_header(settings).to_str().unwrap_or_default())
 }
 
 /// How long a connection may still be used, of what its settings allow.

@@ -4,22 +4,26 @@
 //! that is not the VSCHAR of RFC 6749 §A.12, since such a one could end a header field and begin another.
 
 mod life;
+mod proof;
 mod query;
 
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use http::request::Parts;
-use http::{HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use tokio::time::Instant;
 
 use self::life::Life;
+use self::proof::Proof;
 use self::query::QueryParameter;
+use super::dpop::{DPOP, Prover};
 use super::{Inject, Moment, TokenError};
 use crate::secret::Secret;
 use crate::token::template::{self, Words};
@@ -30,6 +34,8 @@ use crate::token::template::{self, Words};
 pub struct AccessToken {
     headers: Box<[(HeaderName, HeaderValue)]>,
     query: Box<[QueryParameter]>,
+    /// `None`: whoever bears the token may use it.
+    proof: Option<Box<Proof>>,
     /// `None`: without an end.
     life: Option<Life>,
     /// What `refused_until` counts from.
@@ -87,11 +93,43 @@ impl AccessToken {
         Ok(Self {
             headers: headers.into(),
             query: query.into(),
+            proof: None,
             life,
             made: Instant::now(),
             used: AtomicBool::new(false),
             refused_until: AtomicU64::new(0),
         })
+    }
+
+    /// The same token, bound to the key of that prover (RFC 9449): to be sent with a fresh proof each time.
+    #[must_use]
+    pub fn bound_to(mut self, prover: &Arc<Prover>, token: &Secret) -> Self {
+        // Its place is held, so that what the downstream sent there makes way as for the token's own fields.
+        let place = (DPOP, HeaderValue::from_static(""));
+        self.headers = std::mem::take(&mut self.headers).into_iter().chain([place]).collect();
+        self.proof = Some(Box::new(Proof::new(prover, token)));
+        self
+    }
+
+    /// Whether it is bound to a key.
+    #[must_use]
+    pub fn is_bound(&self) -> bool {
+        self.proof.is_some()
+    }
+
+    /// Writes the proof that a bound token needs onto a head that is otherwise ready for this origin
+    /// (`https://host:port`).
+    pub fn prove(&self, head: &mut Parts, origin: &str) {
+        if let Some(proof) = &self.proof {
+            proof.write(head, origin);
+        }
+    }
+
+    /// Remembers, for a bound token's next proofs, the nonce that this origin offers with an answer.
+    pub fn learn(&self, origin: &str, headers: &HeaderMap) {
+        if let Some(proof) = &self.proof {
+            proof.learn(origin, headers);
+        }
     }
 
     /// Writes the token onto a request's head, replacing whatever the downstream sent in its place.

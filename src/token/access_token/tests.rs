@@ -1,7 +1,10 @@
+use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
+use http::header::AUTHORIZATION;
 use http::{HeaderMap, Request};
 
 use super::*;
 use crate::secret::{Part, SecretError, SecretSource};
+use crate::token::dpop::{self, DPOP_NONCE};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -173,4 +176,60 @@ fn no_cooldown_is_no_refusal() {
     assert!(!token.is_refused(now.after(HOUR / 2)));
     token.refuse_until(now, Duration::MAX);
     assert!(token.is_refused(now.after(HOUR)));
+}
+
+fn head(fields: &[(&'static str, &'static str)]) -> Parts {
+    let mut head = Request::post("/v1/orders?key=1").body(()).unwrap().into_parts().0;
+    for (name, value) in fields {
+        head.headers.append(*name, HeaderValue::from_static(value));
+    }
+    head
+}
+
+fn claims(head: &Parts) -> serde_json::Value {
+    let proof = head.headers[DPOP].to_str().unwrap();
+    let claims = BASE64_URL_SAFE_NO_PAD.decode(proof.split('.').nth(1).unwrap()).unwrap();
+    serde_json::from_slice(&claims).unwrap()
+}
+
+// R75, RFC 9449 §7
+#[test]
+fn a_bound_token_goes_with_a_fresh_proof_for_what_the_upstream_sees() {
+    let prover = Arc::new(Prover::new("ES256", "{}", Box::new(|_| Some(vec![7; 64]))));
+    let text = Secret::new("t0k");
+    let inject = [Inject::Header { name: AUTHORIZATION, format: SecretSource::fixed("DPoP {token}") }];
+    let token = AccessToken::endless(&text, &inject).unwrap().bound_to(&prover, &text);
+    assert!(token.is_bound());
+    assert_eq!(token.header_names().map(HeaderName::as_str).collect::<Vec<_>>(), ["authorization", "dpop"]);
+
+    let mut first = head(&[("host", "orders.example:8443"), ("dpop", "theirs"), ("dpop", "theirs too")]);
+    token.authorize(&mut first);
+    token.prove(&mut first, "https://api.example");
+    assert_eq!(first.headers[AUTHORIZATION], "DPoP t0k");
+    assert_eq!(first.headers.get_all(DPOP).iter().count(), 1);
+    assert!(first.headers[DPOP].is_sensitive());
+    let said = claims(&first);
+    assert_eq!((&said["htm"], &said["htu"]), (&"POST".into(), &"https://orders.example:8443/v1/orders".into()));
+    assert_eq!(said["ath"], dpop::digest_of(&text));
+    assert_eq!(said["nonce"], serde_json::Value::Null);
+
+    token.learn("https://api.example", &HeaderMap::from_iter([(DPOP_NONCE, HeaderValue::from_static("n1"))]));
+    let mut second = head(&[("host", "api.example")]);
+    token.authorize(&mut second);
+    token.prove(&mut second, "https://api.example");
+    assert_eq!(
+        (&claims(&second)["nonce"], &claims(&second)["htu"]),
+        (&"n1".into(), &"https://api.example/v1/orders".into())
+    );
+    assert_ne!(claims(&second)["jti"], said["jti"]);
+}
+
+#[test]
+fn a_token_that_is_not_bound_leaves_the_downstreams_proof_alone() {
+    let token = AccessToken::endless(&Secret::new("t0k"), &[Inject::default()]).unwrap();
+    let mut head = head(&[("host", "api.example"), ("dpop", "theirs")]);
+    token.authorize(&mut head);
+    token.prove(&mut head, "https://api.example");
+    assert_eq!(head.headers[DPOP], "theirs");
+    assert!(!token.is_bound());
 }
