@@ -7,6 +7,7 @@ use tokio::task::JoinError;
 
 use crate::server::BindError;
 use crate::tls::TlsError;
+use crate::token::store::StoreError;
 
 /// What could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +32,9 @@ pub enum StartError {
         /// What is wrong with it.
         source: TlsError,
     },
+    /// `token_store`.
+    #[error(transparent)]
+    TokenStore(#[from] StoreError),
     /// `log.access`.
     #[error("the access log cannot be opened: {0}")]
     AccessLog(#[source] io::Error),

@@ -28,7 +28,6 @@ use crate::config::Config;
 use crate::telemetry::AccessLog;
 use crate::telemetry::Metrics;
 use crate::token::Moment;
-use crate::token::store::{MemoryStore, TokenStore};
 use crate::upstream::Environment;
 
 pub use crate::server::take_passed_sockets;
@@ -46,7 +45,6 @@ pub struct Proxy {
 struct Shared {
     world: ArcSwap<World>,
     metrics: Arc<Metrics>,
-    store: Arc<dyn TokenStore>,
     environment: Environment,
     crew: Arc<Crew>,
     /// Our name in `Via`: no other proxy has it, another of ours included.
@@ -80,13 +78,11 @@ impl Proxy {
     ///
     /// As [`Proxy::start`].
     pub async fn start_with(config: &Config, metrics: Arc<Metrics>, log: AccessLog) -> Result<Self, StartError> {
-        let store: Arc<dyn TokenStore> = Arc::new(MemoryStore::default());
         let environment = Environment::new();
         let crew = Arc::new(Crew::start(config).map_err(StartError::Workers)?);
         let pseudonym = pseudonym();
         let parts = world::Parts {
             metrics: &metrics,
-            store: &store,
             environment: &environment,
             pseudonym: &pseudonym,
             log: &log,
@@ -96,7 +92,6 @@ impl Proxy {
         let shared = Arc::new(Shared {
             world: ArcSwap::new(Arc::clone(&world)),
             metrics,
-            store,
             environment: environment.clone(),
             crew: Arc::clone(&crew),
             pseudonym,
@@ -137,6 +132,7 @@ impl Proxy {
         };
         // Nothing below can fail.
         previous.settle_changed(config).await;
+        world.inherit(&previous).await;
         self.listening.commit(change, world.drain, &self.shared.metrics);
         self.shared.world.store(Arc::new(world));
         if let Some(admin) = admin {
@@ -210,7 +206,6 @@ impl Shared {
         let prepared = tokio::task::spawn_blocking(move || {
             let parts = world::Parts {
                 metrics: &shared.metrics,
-                store: &shared.store,
                 environment: &shared.environment,
                 pseudonym: &shared.pseudonym,
                 log: &log,

@@ -13,7 +13,7 @@ use crate::secret::{Part, SecretSource};
 use crate::telemetry::AccessLog;
 use crate::telemetry::Metrics;
 use crate::telemetry::settings::LogSettings;
-use crate::token::store::TokenStore;
+use crate::token::store::{self, TokenStore};
 use crate::token::{CacheSettings, Subjects, TokenCache, Tokens};
 use crate::upstream::{Environment, OnOpen, Upstream};
 
@@ -23,6 +23,8 @@ pub(super) struct World {
     /// For each worker, this being the first: the same routes, with upstream connections of its own.
     pub(super) forwarders: Vec<Arc<Forwarder>>,
     pub(super) credentials: Vec<Credential>,
+    pub(super) store: Arc<dyn TokenStore>,
+    store_fingerprint: u64,
     pub(super) log: AccessLog,
     pub(super) log_settings: LogSettings,
     pub(super) drain: Duration,
@@ -34,13 +36,13 @@ pub(super) struct Credential {
     fingerprint: u64,
     /// What the file of `request.tls.ca` was like when it was read.
     roots: u64,
+    client: Arc<OAuthClient>,
     pub(super) tokens: Tokens,
 }
 
 /// What a world is made with, and what it does not own.
 pub(super) struct Parts<'a> {
     pub(super) metrics: &'a Arc<Metrics>,
-    pub(super) store: &'a Arc<dyn TokenStore>,
     pub(super) environment: &'a Environment,
     pub(super) pseudonym: &'a str,
     pub(super) log: &'a AccessLog,
@@ -51,12 +53,17 @@ pub(super) struct Parts<'a> {
 impl World {
     /// Makes everything anew, but for the tokens of credentials that are what they were in `previous`.
     pub(super) fn new(config: &Config, parts: &Parts<'_>, previous: Option<&Self>) -> Result<Self, StartError> {
+        let previous = previous.filter(|previous| previous.has_store(config));
+        let store = match previous {
+            Some(previous) => Arc::clone(&previous.store),
+            None => store::open(&config.token_store.settings)?,
+        };
         let credentials = config
             .credentials
             .iter()
             .map(|credential| match previous.and_then(|previous| previous.find(credential)) {
                 Some(known) => Ok(known),
-                None => Credential::new(credential, parts.store),
+                None => Credential::new(credential, &store),
             })
             .collect::<Result<Vec<_>, _>>()?;
         let routes = config
@@ -71,6 +78,8 @@ impl World {
             forwarder: first,
             forwarders,
             credentials,
+            store,
+            store_fingerprint: config.token_store.fingerprint,
             log: parts.log.clone(),
             log_settings: config.log.clone(),
             drain: config.drain,
@@ -79,15 +88,33 @@ impl World {
 
     fn find(&self, credential: &config::Credential) -> Option<Credential> {
         let known = self.credentials.iter().find(|known| known.is(credential))?;
-        Some(Credential { tokens: known.tokens.clone(), name: known.name.clone(), ..*known })
+        let client = Arc::clone(&known.client);
+        Some(Credential { tokens: known.tokens.clone(), client, name: known.name.clone(), ..*known })
+    }
+
+    fn has_store(&self, config: &Config) -> bool {
+        self.store_fingerprint == config.token_store.fingerprint
     }
 
     /// Lets credentials that are not what they were end what they are doing: a refresh token that is being rotated must
     /// reach its store. Their tokens end with this world.
     pub(super) async fn settle_changed(&self, config: &Config) {
         for known in &self.credentials {
-            if !config.credentials.iter().any(|credential| known.is(credential)) {
+            if !self.has_store(config) || !config.credentials.iter().any(|credential| known.is(credential)) {
                 known.tokens.settle().await;
+            }
+        }
+    }
+
+    /// Takes over what another world's store has kept, if this one has another store that does not know it. For
+    /// credentials that are settled.
+    pub(super) async fn inherit(&self, previous: &Self) {
+        if Arc::ptr_eq(&self.store, &previous.store) {
+            return;
+        }
+        for credential in &self.credentials {
+            if let Err(error) = credential.client.inherit(&*previous.store).await {
+                tracing::error!(credential = credential.name, %error, "the new token store does not have what the old one had");
             }
         }
     }
@@ -98,14 +125,18 @@ impl Credential {
         let settings = &credential.settings;
         let client = OAuthClient::new(settings.clone(), Arc::clone(store))
             .map_err(|source| StartError::Tls { what: format!("credentials.{}.request.tls", settings.name), source })?;
+        let client = Arc::new(client);
         let cache = CacheSettings { wait: settings.request.timeout };
         let runtime = tokio::runtime::Handle::current();
-        let (name, client) = (&settings.name, Arc::new(client));
+        let name = &settings.name;
         let tokens = match client.subjects() {
-            Some(subjects) => Tokens::PerSubject(Subjects::new(name, subjects, client.on_behalf(), cache, runtime)),
-            None => Tokens::Shared(TokenCache::new(name, client, cache, runtime)),
+            Some(subjects) => {
+                Tokens::PerSubject(Subjects::new(name, subjects, client.clone().on_behalf(), cache, runtime))
+            }
+            None => Tokens::Shared(TokenCache::new(name, client.clone(), cache, runtime)),
         };
-        Ok(Self { name: settings.name.clone(), fingerprint: credential.fingerprint, roots: roots(credential), tokens })
+        let (fingerprint, roots) = (credential.fingerprint, roots(credential));
+        Ok(Self { name: name.clone(), fingerprint, roots, client, tokens })
     }
 
     fn is(&self, credential: &config::Credential) -> bool {

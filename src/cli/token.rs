@@ -1,12 +1,14 @@
 //! `bearer-proxy token NAME`: a token now, for curl; or the refusal, explained step by step.
+//!
+//! With the store that the file names: a refresh token that is used here is replaced there, and a proxy that runs takes
+//! the new access token up.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use super::{Common, FAILURE, Output, SUCCESS, WRONG, output, small_runtime};
 use crate::oauth::OAuthClient;
 use crate::secret::{Part, Secret, SecretSource};
-use crate::token::store::MemoryStore;
+use crate::token::store;
 
 /// The arguments of `bearer-proxy token`.
 #[derive(Debug, clap::Args)]
@@ -34,7 +36,14 @@ pub(super) fn token(common: &Common, arguments: &TokenArguments, out: &mut Outpu
         ));
         return WRONG;
     };
-    let client = match OAuthClient::new(credential.settings.clone(), Arc::new(MemoryStore::default())) {
+    let store = match store::open(&config.token_store.settings) {
+        Ok(store) => store,
+        Err(error) => {
+            output::complain(&error);
+            return FAILURE;
+        }
+    };
+    let client = match OAuthClient::new(credential.settings.clone(), store) {
         Ok(client) => client,
         Err(error) => {
             output::complain(&format!("credentials.{}.request.tls: {error}", arguments.name));

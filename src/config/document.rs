@@ -7,13 +7,13 @@ use std::time::Duration;
 use tracing::Level;
 
 use super::Config;
+use super::TokenStore;
 use super::credential::CredentialSection;
 use super::credential::Credentials;
 use super::credential::Fingerprinted;
 use super::listener;
 use super::listener::Listener;
 use super::node::Node;
-use super::node::Value;
 use super::read::Field;
 use super::read::Named;
 use super::read::Placed;
@@ -43,7 +43,6 @@ section! {
         log: Log;
         shutdown: Shutdown;
         workers: Workers;
-        #[expect(dead_code, reason = "there is one store as yet, so that reading it is all")]
         token_store: TokenStore;
     }
     later { clients }
@@ -69,20 +68,6 @@ section! {
     /// `shutdown`.
     struct Shutdown {
         drain: Wait;
-    }
-}
-
-/// `token_store`: this version has but one.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct TokenStore;
-
-impl Read for TokenStore {
-    fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
-        if let Value::Map(_) = node.value {
-            let place = reader.place(node);
-            return reader.later(&place, "a store other than `memory`");
-        }
-        reader.word(node, &[("memory", Self)], &[])
     }
 }
 
@@ -135,6 +120,8 @@ pub(crate) fn config(root: &Node, reader: &mut Reader<'_>) -> Option<Config> {
     let complete = sound || document.credentials.is_some();
     let mut credentials = Credentials::new(document.credentials, complete, reader);
     let routes = document.routes.map(|routes| route::routes(routes.value, &mut credentials, reader));
+    let token_store = document.token_store.map(Placed::into_value).unwrap_or_default();
+    credentials.doubt_store(&token_store.settings, reader);
     let credentials = credentials.finish(reader);
     let admin = document.admin.and_then(|admin| admin.value.address);
     let listeners = document.listeners.map(|listeners| listener::listeners(listeners.value, admin.as_ref(), reader));
@@ -152,6 +139,7 @@ pub(crate) fn config(root: &Node, reader: &mut Reader<'_>) -> Option<Config> {
         drain: value_or(shutdown, Wait(Duration::from_secs(30))).0,
         workers,
         worker_model,
+        token_store,
         warnings: Vec::new(),
     })
 }

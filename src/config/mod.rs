@@ -8,7 +8,7 @@
 //! | `substitute` | `${…}` |
 //! | `preset/`, `presets.yaml` | what is known of providers, filled in |
 //! | `read/` | what a value can be; how a section is written down |
-//! | `document`, `workers`, `listener`, `credential/`, `route/`, `upstream` | each section: as written, and what it becomes |
+//! | `document`, `workers`, `token_store`, `listener`, `credential/`, `route/`, `upstream` | each section: as written, and what it becomes |
 
 mod credential;
 mod document;
@@ -20,6 +20,7 @@ mod route;
 mod substitute;
 #[cfg(test)]
 mod tests;
+mod token_store;
 mod upstream;
 mod workers;
 mod yaml;
@@ -28,7 +29,7 @@ use std::fmt;
 use std::fs::File;
 use std::io;
 use std::io::Read as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use preset::Preset;
@@ -42,6 +43,7 @@ use crate::oauth::settings::CredentialSettings;
 use crate::route::Matcher;
 use crate::server::settings::ListenerSettings;
 use crate::telemetry::settings::LogSettings;
+use crate::token::store::StoreSettings;
 use crate::upstream::settings::UpstreamSettings;
 
 /// What we run on: nothing in it can be wrong.
@@ -63,6 +65,8 @@ pub struct Config {
     pub workers: Option<usize>,
     /// `workers.model`.
     pub worker_model: WorkerModel,
+    /// `token_store`.
+    pub token_store: TokenStore,
     /// What is right but probably not meant; for `check` and the log at start.
     pub warnings: Vec<Problem>,
 }
@@ -73,6 +77,15 @@ pub struct Credential {
     /// Its settings.
     pub settings: CredentialSettings,
     /// Equal when two files say the same of it (environment values included): its tokens survive a reload then.
+    pub fingerprint: u64,
+}
+
+/// Where tokens are kept, and a mark of what the file says of it.
+#[derive(Clone, Debug, Default)]
+pub struct TokenStore {
+    /// Its settings.
+    pub settings: StoreSettings,
+    /// Equal when two files say the same of it: it stays open over a reload then.
     pub fingerprint: u64,
 }
 
@@ -147,6 +160,7 @@ pub fn parse(text: &str, file: &Path, environment: &dyn Fn(&str) -> Option<Strin
         Err(problem) => return failed(vec![problem]),
     };
     let mut reader = Reader::new(file.parent().unwrap_or(Path::new("")), problems);
+    reader.credentials = environment("CREDENTIALS_DIRECTORY").filter(|path| !path.is_empty()).map(PathBuf::from);
     substitute::substitute(&mut root, environment, &mut reader);
     let config = document::config(&root, &mut reader);
     match (reader.finish(), config) {

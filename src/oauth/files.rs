@@ -1,18 +1,61 @@
-//! Whether the files that a credential's secrets are read from have changed.
+//! Whether what a token is got with has changed: the files that a credential's secrets are read from, or what the store
+//! keeps of it (somebody has logged in).
 //!
-//! Looks at their metadata, never at their contents: it is asked often while a refusal is remembered.
+//! Looks at the files' metadata, never at their contents: it is asked often while a refusal is remembered.
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::settings::{
     ClientAuthSettings, CredentialSettings, DescribedBody, DescribedRequest, GrantSettings, ParamValue, SubjectSource,
 };
 use crate::secret::{Part, SecretSource};
+use crate::token::store::TokenStore;
+
+/// What the last fetch was made of, to be compared with what the next one would be.
+#[derive(Default)]
+pub(super) struct Seen(Mutex<Fetch>);
+
+#[derive(Default)]
+struct Fetch {
+    /// The files as they were when it began; one that changed during a fetch may not have been read any more.
+    files: Option<u64>,
+    /// Where it looked in the store, and what was there when it had saved what it got.
+    kept: Option<(String, u64)>,
+}
+
+impl Seen {
+    /// A fetch begins.
+    pub(super) fn begin(&self, settings: &CredentialSettings) {
+        let files = Some(fingerprint(settings));
+        *self.fetch() = Fetch { files, kept: None };
+    }
+
+    /// It has ended, and looked there in the store.
+    pub(super) fn end(&self, key: String, store: &dyn TokenStore) {
+        let mark = store.mark(&key);
+        self.fetch().kept = Some((key, mark));
+    }
+
+    /// Whether another fetch would be made of something else.
+    pub(super) fn has_changed(&self, settings: &CredentialSettings, store: &dyn TokenStore) -> bool {
+        let (files, kept) = {
+            let fetch = self.fetch();
+            (fetch.files, fetch.kept.clone())
+        };
+        files.is_some_and(|files| files != fingerprint(settings))
+            || kept.is_some_and(|(key, mark)| mark != store.mark(&key))
+    }
+
+    fn fetch(&self) -> MutexGuard<'_, Fetch> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// A mark of the files as they are now: another one means that something has changed.
-pub(super) fn fingerprint(settings: &CredentialSettings) -> u64 {
+fn fingerprint(settings: &CredentialSettings) -> u64 {
     let mut mark = DefaultHasher::new();
     sources(settings).into_iter().for_each(|source| source.fingerprint().hash(&mut mark));
     let tls = &settings.request.tls;

@@ -1,10 +1,7 @@
-//! Keeps a credential's refresh token (RFC 6749 §6): in the store, and in memory what the store does not know.
+//! Under what name a credential's tokens are kept.
 //!
-//! A rotated refresh token is saved before its access token is used: who loses it has lost the login. It is kept under
-//! the credential's name and a digest of what it was granted for, so that a changed scope, user or endpoint is not
-//! served with a token that was granted for another.
-
-use std::sync::Arc;
+//! Under the credential's name and a digest of what the refresh token was granted for, so that a changed scope, user or
+//! endpoint is not served with a token that was granted for another.
 
 use aws_lc_rs::digest;
 
@@ -12,68 +9,23 @@ use super::grant;
 use super::settings::{
     CredentialSettings, DescribedBody, DescribedRequest, EndpointSettings, GrantSettings, ParamValue,
 };
-use crate::secret::{Secret, SecretError};
-use crate::token::Moment;
-use crate::token::TokenError;
-use crate::token::store::TokenStore;
+use crate::secret::SecretError;
 
-/// The refresh token of one credential.
-pub(super) struct RefreshTokens {
-    store: Arc<dyn TokenStore>,
-    known: Option<Known>,
+/// Two names.
+pub(super) struct Names {
+    /// Where the store keeps it. For everybody's eyes.
+    pub(super) key: String,
+    /// What an access token was asked for with. Those of one credential whose files differ are not each other's. Kept
+    /// encrypted.
+    pub(super) mark: String,
 }
 
-/// What the store does not keep of a refresh token.
-struct Known {
-    key: String,
-    token: Secret,
-    ends: Option<Moment>,
-    /// The store has failed to save it: memory is the only place that has it.
-    is_unsaved: bool,
+/// The names of a credential as it is now. Blocks while secrets' files are read.
+pub(super) fn names(settings: &CredentialSettings) -> Result<Names, SecretError> {
+    Ok(Names { key: key(settings)?, mark: mark(settings)? })
 }
 
-impl RefreshTokens {
-    /// None yet, but what `store` may have.
-    pub(super) fn new(store: Arc<dyn TokenStore>) -> Self {
-        Self { store, known: None }
-    }
-
-    /// The refresh token to use, unless it has expired.
-    pub(super) async fn current(&mut self, key: &str, now: Moment) -> Result<Option<Secret>, TokenError> {
-        let known = self.known.as_ref().filter(|known| known.key == key);
-        let token = match known {
-            Some(known) if known.is_unsaved => Some(known.token.clone()),
-            _ => self.store.load(key).await?,
-        };
-        let Some(token) = token else { return Ok(None) };
-        let ends = known.filter(|known| known.token.expose() == token.expose()).and_then(|known| known.ends);
-        Ok(ends.is_none_or(|ends| !now.reached(ends)).then_some(token))
-    }
-
-    /// Saves a new one. If the store fails, memory keeps it and the log says so: losing the access token as well would
-    /// help nobody.
-    pub(super) async fn keep(&mut self, key: &str, token: Secret, ends: Option<Moment>) {
-        let is_unsaved = match self.store.save(key, Some(token.clone())).await {
-            Ok(()) => false,
-            Err(error) => {
-                tracing::error!(%error, "a new refresh token is kept in memory only: a restart loses it");
-                true
-            }
-        };
-        self.known = Some(Known { key: key.to_owned(), token, ends, is_unsaved });
-    }
-
-    /// Forgets it: the server has refused it.
-    pub(super) async fn forget(&mut self, key: &str) {
-        self.known = None;
-        if let Err(error) = self.store.save(key, None).await {
-            tracing::warn!(%error, "a refused refresh token stays in the store");
-        }
-    }
-}
-
-/// Under what name a credential's refresh token is kept. Blocks while secrets' files are read.
-pub(super) fn key(settings: &CredentialSettings) -> Result<String, SecretError> {
+fn key(settings: &CredentialSettings) -> Result<String, SecretError> {
     let mut context = digest::Context::new(&digest::SHA256);
     let mut add = |part: &str| {
         // With its length, so that no two lists of parts read the same.
@@ -100,9 +52,53 @@ pub(super) fn key(settings: &CredentialSettings) -> Result<String, SecretError> 
             granted_for(settings, &mut add);
         }
     }
-    let digest = context.finish();
-    let mark: String = digest.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-    Ok(format!("{} {mark}", settings.name))
+    Ok(format!("{} {}", settings.name, hex(context)))
+}
+
+/// What else token requests say that may make of the access token another one, and where it is looked for. Texts out
+/// of files count by their file where they are of a further step.
+fn mark(settings: &CredentialSettings) -> Result<String, SecretError> {
+    let mut context = digest::Context::new(&digest::SHA256);
+    let mut add = |part: &str| {
+        context.update(&part.len().to_be_bytes());
+        context.update(part.as_bytes());
+    };
+    granted_for(settings, &mut add);
+    for (name, value) in &settings.request.params {
+        add(name);
+        parameter(value, &mut add)?;
+    }
+    for (name, value) in &settings.request.headers {
+        add(name.as_str());
+        add(value.read()?.expose());
+    }
+    add(&format!("{:?} {:?}", settings.response, settings.then));
+    Ok(hex(context))
+}
+
+fn parameter(value: &ParamValue, add: &mut impl FnMut(&str)) -> Result<(), SecretError> {
+    match value {
+        ParamValue::Text(text) => add(text.read()?.expose()),
+        ParamValue::Bool(value) => add(&value.to_string()),
+        ParamValue::Number(number) => add(&number.to_string()),
+        ParamValue::Null => add("null"),
+        ParamValue::List(values) => {
+            add(&values.len().to_string());
+            values.iter().try_for_each(|value| parameter(value, add))?;
+        }
+        ParamValue::Object(members) => {
+            add(&members.len().to_string());
+            for (name, value) in members {
+                add(name);
+                parameter(value, add)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn hex(context: digest::Context) -> String {
+    context.finish().as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Which login a refresh token is of: where, and as whom. A password is no part of that, and easily guessed from a

@@ -80,6 +80,22 @@ pub enum GrantSettings {
     TokenExchange(TokenExchangeSettings),
 }
 
+impl GrantSettings {
+    /// Whether it may be asked any number of times, so that losing what it brought costs no more than asking again. Not
+    /// so what lives of a refresh token, which may be a new one each time.
+    #[must_use]
+    pub fn is_repeatable(&self) -> bool {
+        match self {
+            Self::ClientCredentials
+            | Self::Password { .. }
+            | Self::Custom { .. }
+            | Self::Static { .. }
+            | Self::TokenExchange(_) => true,
+            Self::RefreshToken { .. } => false,
+        }
+    }
+}
+
 /// Where token requests go.
 #[derive(Clone, Debug)]
 pub enum EndpointSettings {

@@ -30,6 +30,15 @@ impl Moment {
         Self { monotonic: self.monotonic + span, wall: self.wall + span }
     }
 
+    /// This much earlier, on both clocks; or as early as they can say.
+    #[must_use]
+    pub fn before(self, span: Duration) -> Self {
+        Self {
+            monotonic: self.monotonic.checked_sub(span).unwrap_or(self.monotonic),
+            wall: self.wall.checked_sub(span).unwrap_or(SystemTime::UNIX_EPOCH),
+        }
+    }
+
     /// The wall clock now that the monotonic one says that so much has passed. It is looked at after a second only:
     /// it may have been set, or the machine may have slept.
     #[must_use]

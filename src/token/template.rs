@@ -43,6 +43,11 @@ impl Words {
         self.0.iter().find(|(other, _)| other == name).map(|(_, value)| value)
     }
 
+    /// All of them, each with its value.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.expose()))
+    }
+
     fn longest(&self) -> usize {
         self.0.iter().map(|(_, value)| value.expose().len()).max().unwrap_or(0)
     }

@@ -37,6 +37,7 @@ mod request_bodies;
 mod request_framing;
 mod routes;
 mod secrets;
+mod stores;
 mod streaming;
 mod support;
 mod targets;

@@ -126,13 +126,17 @@ fn blocks(language: &str) -> Vec<&'static str> {
     README.split(fence.as_str()).skip(1).map(|rest| rest.split("\n```").next().unwrap()).collect()
 }
 
-/// A block that is a part of a file, made whole: with a listener, with routes that use its credentials.
+/// A block that is a part of a file, made whole: with a listener, with a store that lasts, with routes that use its
+/// credentials.
 fn complete(block: &str) -> String {
     let mut text = format!("{block}\n");
     let has = |section: &str| text.lines().any(|line| line == section);
     let (listeners, routes) = (has("listeners:"), has("routes:"));
     if !listeners {
         text.push_str("listeners: [{address: 127.0.0.1:0}]\n");
+        if !block.contains("token_store:") {
+            text.push_str("token_store: {file: {path: ./tokens, key: \"${STORE_KEY}\"}}\n");
+        }
     }
     if !routes {
         text.push_str("routes:\n");
@@ -151,16 +155,16 @@ fn parse(text: &str) -> Result<Config, ConfigError> {
     let text = ["/run/", "/etc/"].iter().fold(text.to_owned(), |text, place| {
         text.replace(&format!("file:{place}"), &format!("file:{}{place}", root.display()))
     });
-    for path in text.split([' ', '\n', '}', ',']).filter_map(|word| {
+    for path in text.split([' ', '\n', '}', ',', '"']).filter_map(|word| {
         let word = word.strip_prefix("${file:").unwrap_or(word);
         (word.ends_with(".pem") || word.ends_with(".key") || word.contains("secret") || word.contains("/run/"))
             .then_some(word)
     }) {
         let path = root.join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, "something").unwrap();
+        fs::write(path, "something that is long enough to be a key").unwrap();
     }
-    config::parse(&text, &root.join("proxy.yaml"), &|_| Some("value".to_owned()))
+    config::parse(&text, &root.join("proxy.yaml"), &|_| Some("a value that is long enough to be a key".to_owned()))
 }
 
 /// The keys of every section of the file, out of the source that reads it.

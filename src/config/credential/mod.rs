@@ -43,6 +43,7 @@ use crate::config::read::suggest;
 use crate::oauth::settings::CredentialSettings;
 use crate::secret::SecretSource;
 use crate::token::Inject;
+use crate::token::store::StoreSettings;
 
 section! {
     /// One of `credentials`.
@@ -198,6 +199,19 @@ impl Credentials {
             Inject::Query { .. } => None,
         });
         names.collect()
+    }
+
+    /// Notes logins that a store forgets at a restart.
+    pub(crate) fn doubt_store(&self, store: &StoreSettings, reader: &mut Reader<'_>) {
+        let lasts = |known: &&Known| {
+            let credential = known.credential.as_ref();
+            credential.is_none_or(|credential| credential.settings.grant.is_repeatable())
+        };
+        for known in self.list.iter().filter(|known| store.is_forgetful() && !lasts(known)) {
+            let message = "its refresh token may be a new one after each use, and is lost at a restart; \
+                           write `token_store: {file: …}`";
+            reader.doubt(&known.name.at, message);
+        }
     }
 
     /// In file order. One that nobody uses is a mistake, unless a route names one that could not be found.

@@ -5,6 +5,7 @@
 //! never quote a value: it may be a secret that slipped into the wrong line.
 
 mod address;
+mod fields;
 mod header;
 mod scalar;
 mod section;
@@ -12,6 +13,7 @@ mod suggest;
 
 use std::fmt;
 use std::path::Path;
+use std::path::PathBuf;
 
 use super::Problem;
 use super::node::Entry;
@@ -132,6 +134,8 @@ impl<T: Read> Read for Named<T> {
 pub(crate) struct Reader<'a> {
     /// Relative paths begin here.
     pub(crate) directory: &'a Path,
+    /// Where systemd has put credentials (`$CREDENTIALS_DIRECTORY`), if it has.
+    pub(crate) credentials: Option<PathBuf>,
     path: String,
     problems: Vec<Problem>,
     warnings: Vec<Problem>,
@@ -143,7 +147,15 @@ pub(crate) struct Reader<'a> {
 impl<'a> Reader<'a> {
     /// At the root; `problems` are those that are known already.
     pub(crate) fn new(directory: &'a Path, problems: Vec<Problem>) -> Self {
-        Self { directory, path: String::new(), problems, warnings: Vec::new(), faults: 0, presets: Vec::new() }
+        Self {
+            directory,
+            credentials: None,
+            path: String::new(),
+            problems,
+            warnings: Vec::new(),
+            faults: 0,
+            presets: Vec::new(),
+        }
     }
 
     /// Mistakes and doubts, each in file order.
@@ -228,55 +240,6 @@ impl<'a> Reader<'a> {
     /// Reads one step further down: a key, unless it cannot be shown.
     pub(crate) fn within_key<T>(&mut self, key: &str, read: impl FnOnce(&mut Self) -> T) -> T {
         self.within(printable(key).unwrap_or("…"), read)
-    }
-
-    /// The entries of a section, after those that it does not know are refused.
-    pub(crate) fn fields<'n>(&mut self, node: &'n Node, known: &[&str], later: &[&str]) -> Option<Fields<'n>> {
-        let Value::Map(entries) = &node.value else {
-            return self.expected("a mapping", node);
-        };
-        let mut misspelt = Vec::new();
-        for entry in entries.iter().filter(|entry| !known.contains(&entry.key.as_str())) {
-            let at = Place { line: entry.line, column: entry.column, path: self.path.clone() };
-            if later.contains(&entry.key.as_str()) {
-                self.later::<()>(&at, &format!("the key \"{}\"", entry.key));
-            } else {
-                let meant = suggest(&entry.key, known.iter().copied());
-                self.wrong(&at, unknown(&entry.key, meant, known));
-                misspelt.extend(meant.map(str::to_owned));
-            }
-        }
-        Some(Fields { entries, misspelt, at: self.place(node) })
-    }
-}
-
-/// The entries of a section.
-pub(crate) struct Fields<'n> {
-    entries: &'n [Entry],
-    /// Keys that are meant by unknown ones, so that nobody calls them missing.
-    misspelt: Vec<String>,
-    at: Place,
-}
-
-impl Fields<'_> {
-    /// One value. Absent, it is a mistake when there is an `example` of what to write.
-    pub(crate) fn take<T: Read>(&self, key: &str, example: Option<&str>, reader: &mut Reader<'_>) -> Field<T> {
-        match (self.entries.iter().find(|entry| entry.key == key), example) {
-            (Some(entry), _) => reader.within(key, |reader| Placed::read(&entry.node, reader)),
-            (None, Some(example)) if !self.misspelt.iter().any(|meant| meant == key) => {
-                reader.wrong(&self.at, format_args!("\"{key}\" is missing; write for example `{key}: {example}`"));
-                None
-            }
-            (None, _) => None,
-        }
-    }
-}
-
-fn unknown(key: &str, meant: Option<&str>, known: &[&str]) -> String {
-    let name = printable(key).map(|key| format!(" \"{key}\"")).unwrap_or_default();
-    match meant {
-        Some(meant) => format!("unknown key{name}; did you mean \"{meant}\"?"),
-        None => format!("unknown key{name}; there are {}", known.join(", ")),
     }
 }
 

@@ -353,6 +353,18 @@ fn the_rest_of_the_top_level() {
 }
 
 #[test]
+fn a_login_that_a_store_forgets_is_doubted() {
+    let with = |store: &str| {
+        let text = credential_with("grant: refresh_token\ntoken_url: https://a.example\nrefresh_token: x");
+        right(&format!("{text}{store}")).warnings
+    };
+    for store in ["", "token_store: memory\n"] {
+        assert!(matches!(&with(store)[..], [one] if one.message.contains("lost at a restart")), "{store}");
+    }
+    assert!(with("token_store: {file: {path: tokens, key: 0123456789abcdef0123456789abcdef}}\n").is_empty());
+}
+
+#[test]
 fn workers_are_a_number_or_a_mapping() {
     let workers = |text: &str| {
         let config = right(&top_with(text));

@@ -88,7 +88,7 @@ routes:
 log: {format: json, level: debug, access: stderr}
 shutdown: {drain: 5s}
 workers: 2
-token_store: memory
+token_store: {file: {path: tokens, key: 0123456789abcdef0123456789abcdef}}
 ";
 
 #[test]

@@ -1,10 +1,11 @@
 //! What a fetch has obtained: a token one level below its finished header, and what was kept beside it.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::{Answered, OAuthClient};
 use crate::oauth::explain::{Issued, Step};
+use crate::oauth::record::Access;
 use crate::oauth::request::Ask;
 use crate::oauth::response::Values;
 use crate::oauth::settings::CredentialSettings;
@@ -37,9 +38,21 @@ impl Obtained {
         }
     }
 
+    /// For others to take up; `None`: without an end.
+    pub(super) fn access(&self, mark: &str) -> Option<Access> {
+        let (token, issued, values) = (self.token.clone(), self.issued, self.values.clone());
+        self.lifetime.map(|lifetime| Access { token, issued, lifetime, values, mark: mark.to_owned() })
+    }
+
     /// What words in braces stand for from here on.
     pub(super) fn words(&self) -> Words {
         self.values.clone().with_token(&self.token)
+    }
+}
+
+impl From<Access> for Obtained {
+    fn from(Access { token, issued, lifetime, values, .. }: Access) -> Self {
+        Self { token, issued, lifetime: Some(lifetime), values }
     }
 }
 
@@ -62,9 +75,21 @@ impl OAuthClient {
 pub(super) struct KeptValues(Mutex<Words>);
 
 impl KeptValues {
+    /// Those that were saved with the refresh token, maybe by another process.
+    pub(super) fn recall(&self, saved: Option<&Words>) {
+        if let Some(saved) = saved {
+            saved.clone_into(&mut self.kept());
+        }
+    }
+
+    /// All of them.
+    pub(super) fn all(&self) -> Words {
+        self.kept().clone()
+    }
+
     /// Those of a reply.
     pub(super) fn renew(&self, values: Values, ask: &Ask) -> Result<Words, TokenError> {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.kept();
         match ask {
             Ask::OwnGrant => *kept = values.over(&Words::default())?,
             Ask::Refresh(_) => *kept = values.over(&kept)?,
@@ -72,5 +97,9 @@ impl KeptValues {
             Ask::OnBehalf(_) => return values.over(&Words::default()),
         }
         Ok(kept.clone())
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Words> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

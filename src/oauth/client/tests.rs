@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 use std::io::Write;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -12,10 +13,10 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
 use crate::oauth::settings::{
-    BasicEncoding, BodyFormat, ClientAuthSettings, ParamValue, Pointer, TokenPlace, for_test as settings,
+    BasicEncoding, BodyFormat, ClientAuthSettings, GrantSettings, ParamValue, Pointer, TokenPlace, for_test as settings,
 };
 use crate::secret::{Part, SecretSource};
-use crate::token::store::{BoxFuture, MemoryStore, StoreError};
+use crate::token::store::{BoxFuture, Entry, Lease, MemoryStore, StoreError, Value};
 
 /// A token endpoint that says what it is told to say, in turn, one request a connection, and remembers what it read.
 struct Endpoint {
@@ -122,7 +123,7 @@ fn client(settings: CredentialSettings) -> OAuthClient {
 }
 
 async fn obtain(client: &OAuthClient) -> Result<String, TokenError> {
-    client.obtain(&mut Vec::new()).await.map(|obtained| obtained.token.expose().to_owned())
+    client.obtain(&|_| false, &mut Vec::new()).await.map(|obtained| obtained.token.expose().to_owned())
 }
 
 /// Sends one request with these settings to an endpoint that accepts it, and gives what it saw.
@@ -547,30 +548,48 @@ async fn a_first_refresh_token_is_tried_when_the_rotated_one_is_refused() {
 }
 
 /// A store that never finishes saving, or fails.
+#[derive(Default)]
 struct BadStore {
+    memory: MemoryStore,
     hangs: bool,
     asked: AtomicBool,
 }
 
 impl TokenStore for BadStore {
-    fn load<'a>(&'a self, _credential: &'a str) -> BoxFuture<'a, Result<Option<Secret>, StoreError>> {
-        Box::pin(std::future::ready(if self.hangs { Ok(None) } else { Err(StoreError("away".to_owned())) }))
+    fn load<'a>(&'a self, _key: &'a str) -> BoxFuture<'a, Result<Option<Entry>, StoreError>> {
+        Box::pin(std::future::ready(if self.hangs { Ok(None) } else { Err(away()) }))
     }
 
-    fn save<'a>(&'a self, _credential: &'a str, _token: Option<Secret>) -> BoxFuture<'a, Result<(), StoreError>> {
+    fn try_lease<'a>(&'a self, key: &'a str, limit: Duration) -> BoxFuture<'a, Result<Option<Lease>, StoreError>> {
+        self.memory.try_lease(key, limit)
+    }
+
+    fn save<'a>(&'a self, _lease: &'a Lease, _value: Option<Value>) -> BoxFuture<'a, Result<(), StoreError>> {
         self.asked.store(true, Ordering::SeqCst);
         match self.hangs {
             true => Box::pin(std::future::pending()),
-            false => Box::pin(std::future::ready(Err(StoreError("away".to_owned())))),
+            false => Box::pin(std::future::ready(Err(away()))),
         }
     }
+
+    fn mark(&self, _key: &str) -> u64 {
+        0
+    }
+
+    fn is_shared(&self) -> bool {
+        true
+    }
+}
+
+fn away() -> StoreError {
+    StoreError::Failed("away".to_owned())
 }
 
 // No. 23, R76.
 #[tokio::test]
 async fn a_rotated_refresh_token_is_saved_before_the_access_token_is_used() {
     let endpoint = Endpoint::saying(vec![token("a", Some("r1"))]).await;
-    let store = Arc::new(BadStore { hangs: true, asked: AtomicBool::new(false) });
+    let store = Arc::new(BadStore { hangs: true, ..BadStore::default() });
     let client = OAuthClient::new(at(endpoint.url()), store.clone()).unwrap();
     let fetch = tokio::spawn(async move { obtain(&client).await });
     while !store.asked.load(Ordering::SeqCst) {
@@ -585,12 +604,24 @@ async fn a_rotated_refresh_token_is_saved_before_the_access_token_is_used() {
 struct ReadOnlyStore(MemoryStore);
 
 impl TokenStore for ReadOnlyStore {
-    fn load<'a>(&'a self, credential: &'a str) -> BoxFuture<'a, Result<Option<Secret>, StoreError>> {
-        self.0.load(credential)
+    fn load<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Entry>, StoreError>> {
+        self.0.load(key)
     }
 
-    fn save<'a>(&'a self, _credential: &'a str, _token: Option<Secret>) -> BoxFuture<'a, Result<(), StoreError>> {
-        Box::pin(std::future::ready(Err(StoreError("read only".to_owned()))))
+    fn try_lease<'a>(&'a self, key: &'a str, limit: Duration) -> BoxFuture<'a, Result<Option<Lease>, StoreError>> {
+        self.0.try_lease(key, limit)
+    }
+
+    fn save<'a>(&'a self, _lease: &'a Lease, _value: Option<Value>) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(std::future::ready(Err(StoreError::Failed("read only".to_owned()))))
+    }
+
+    fn mark(&self, key: &str) -> u64 {
+        self.0.mark(key)
+    }
+
+    fn is_shared(&self) -> bool {
+        false
     }
 }
 
@@ -607,13 +638,24 @@ async fn a_store_that_cannot_save_does_not_lose_the_login() {
     );
 }
 
+// What a refresh token would be rotated to could not be saved.
 #[tokio::test]
-async fn a_store_that_cannot_be_read_uses_up_no_login() {
+async fn without_a_store_no_refresh_token_is_used() {
     let endpoint = Endpoint::saying(vec![]).await;
-    let store = Arc::new(BadStore { hangs: false, asked: AtomicBool::new(false) });
-    let error = obtain(&OAuthClient::new(at(endpoint.url()), store).unwrap()).await.unwrap_err();
+    let mut settings = at(endpoint.url());
+    settings.grant = GrantSettings::RefreshToken { refresh_token: text("r0") };
+    let error = obtain(&OAuthClient::new(settings, Arc::new(BadStore::default())).unwrap()).await.unwrap_err();
     assert_eq!((error.code(), error.is_transient()), ("token_store", true));
     assert!(endpoint.requests().is_empty());
+}
+
+#[tokio::test]
+async fn without_a_store_a_grant_that_can_be_repeated_goes_on() {
+    let endpoint = Endpoint::saying(vec![token("a", Some("r1")), token("b", None)]).await;
+    let client = OAuthClient::new(at(endpoint.url()), Arc::new(BadStore::default())).unwrap();
+    assert_eq!(obtain(&client).await.unwrap(), "a");
+    assert_eq!(obtain(&client).await.unwrap(), "b");
+    assert_eq!(endpoint.bodies(), ["grant_type=client_credentials"; 2]);
 }
 
 #[tokio::test]
@@ -754,7 +796,7 @@ async fn a_static_token_asks_nobody_and_ends_when_it_says_so() {
         settings.grant = GrantSettings::Static { token: text(token) };
         settings.lifetime.max = max;
         let client = client(settings);
-        async move { client.obtain(&mut Vec::new()).await.unwrap().lifetime }
+        async move { client.obtain(&|_| false, &mut Vec::new()).await.unwrap().lifetime }
     };
     assert_eq!(lifetime("k1", None).await, None);
     assert_eq!(lifetime("k1", Some(Duration::from_secs(60))).await, Some(Duration::from_secs(60)));

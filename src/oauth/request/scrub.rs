@@ -5,6 +5,27 @@ use std::cmp::Reverse;
 use url::form_urlencoded;
 use zeroize::Zeroizing;
 
+use super::TokenRequest;
+use crate::oauth::response;
+use crate::token::TokenError;
+
+impl TokenRequest {
+    /// A server may repeat what we sent: not into our log.
+    pub(in crate::oauth) fn scrub_error(&self, error: TokenError) -> TokenError {
+        let scrub = |text: Option<String>| text.map(|text| self.scrub(&text));
+        match error {
+            TokenError::Refused { code, description } => {
+                let code = if response::is_known(&code) { code } else { self.scrub(&code) };
+                TokenError::Refused { code, description: scrub(description) }
+            }
+            TokenError::Unavailable { status, description, retry_after } => {
+                TokenError::Unavailable { status, description: scrub(description), retry_after }
+            }
+            other => other,
+        }
+    }
+}
+
 /// The text without these secrets. What is shorter than four characters is in any text by chance.
 pub(super) fn scrub<'a>(text: &str, secrets: impl Iterator<Item = &'a str>) -> String {
     let mut guises: Vec<Zeroizing<String>> = secrets.flat_map(guises).filter(|guise| guise.len() >= SHORTEST).collect();
