@@ -156,6 +156,17 @@ async fn transporeon_reads_the_query() {
     assert_eq!((request.field("content-length"), request.body_text()), (Some("0"), ""));
 }
 
+// No. 3. "Authentication" (Marketo Developers): a GET, with the secret in the query.
+#[tokio::test]
+async fn marketo_is_asked_with_get() {
+    let request = asked("client_auth: client_secret_post\nrequest: {method: GET, format: query}").await;
+    assert_eq!(
+        request.first_line(),
+        "GET /token?grant_type=client_credentials&client_id=me&client_secret=s3cret HTTP/1.1"
+    );
+    assert_eq!(request.body_text(), "");
+}
+
 // No. 4. "Server-to-Server OAuth" (Zoom Developer Docs); "Authentication for SAP Ariba APIs".
 #[tokio::test]
 async fn zoom_and_ariba_have_grants_of_their_own() {
@@ -424,6 +435,24 @@ async fn slack_and_many_others_put_the_token_elsewhere() {
     let reply = answer("200 OK", &["x-auth-token: t-1"], "{}");
     let (request, _) = borne_with("response: {access_token: {header: X-Auth-Token}}", reply).await;
     assert_eq!(request.field("authorization"), Some("Bearer t-1"));
+}
+
+// No. 20. SAP Business One: a session in two cookies, from a login that is no OAuth.
+#[tokio::test]
+async fn sap_business_one_puts_its_session_into_cookies() {
+    let (endpoint, upstream) = (TokenEndpoint::start().await, Upstream::saying("hello").await);
+    let cookies = ["set-cookie: B1SESSION=a1b2; HttpOnly;", "set-cookie: ROUTEID=.node1; path=/b1s"];
+    endpoint.answer_next(answer("200 OK", &cookies, r#"{"SessionId":"a1b2","SessionTimeout":30}"#));
+    let credential = format!(
+        "  api:\n    grant: custom\n    request: {{url: '{}', body: {{json: {{CompanyDB: PROD}}}}}}\n    \
+         response: {{access_token: {{cookies: [B1SESSION, ROUTEID]}}}}\n    lifetime: {{default: 25m}}\n    \
+         inject: {{header: Cookie, format: '{{token}}'}}\n",
+        endpoint.url()
+    );
+    let proxy = Proxy::new().credential(&credential).route("/", &upstream.url(), "api", "").start().await;
+    assert_eq!(Downstream::of(&proxy).await.get("/").await.status(), 200);
+    assert_eq!(endpoint.requests()[0].body_text(), r#"{"CompanyDB":"PROD"}"#);
+    assert_eq!(upstream.requests()[0].field("cookie"), Some("B1SESSION=a1b2; ROUTEID=.node1"));
 }
 
 // No. 21. "Troubleshooting OAuth app access token request errors" (GitHub Docs), speakeasy-api/gram#6088.
