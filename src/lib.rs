@@ -19,7 +19,7 @@
 //! | [`telemetry`] | diagnostics, access log, metrics |
 //! | [`admin`] | the second listener: health, readiness, metrics, status |
 //! | [`demo`] | the authorization server and API of `bearer-proxy demo` |
-//! | [`secret`], [`tls`] | leaves: values that do not print; certificates, keys and roots |
+//! | [`secret`], [`jose`], [`tls`] | leaves: values that do not print; signed tokens; certificates, keys and roots |
 //! | [`app`] | puts the rooms together and keeps them running |
 //! | [`cli`] | arguments, one file a command |
 
@@ -32,6 +32,7 @@ pub mod cli;
 pub mod config;
 pub mod demo;
 pub mod forward;
+pub mod jose;
 pub mod oauth;
 pub mod route;
 pub mod secret;
