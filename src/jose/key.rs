@@ -146,7 +146,12 @@ impl SigningKey {
         Ok(token.into())
     }
 
-    fn signature(&self, message: &[u8]) -> Result<Zeroizing<Vec<u8>>, SignError> {
+    /// The signature alone, as it stands in a JWS (RFC 7518 §3), for who writes the rest.
+    ///
+    /// # Errors
+    ///
+    /// The signature cannot be made.
+    pub fn signature(&self, message: &[u8]) -> Result<Zeroizing<Vec<u8>>, SignError> {
         let random = SystemRandom::new();
         Ok(Zeroizing::new(match &self.kind {
             Kind::Rsa(key) => {
