@@ -6,7 +6,7 @@
 // ed.pub (PEM); gets `ready`, a line of name and value for each thing to know, once all is listening. The API says whose token it was and its number; a POST to /revoke
 // makes all tokens void.
 
-import { createHash, createPublicKey, X509Certificate } from 'node:crypto';
+import { createHash, createPublicKey, verify, X509Certificate } from 'node:crypto';
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { createServer as http } from 'node:http';
 import { createServer as https } from 'node:https';
@@ -140,11 +140,11 @@ const refresh_token = await new provider.RefreshToken({
 
 // The API.
 const known = new Map();
+const nonce = 'one-that-the-API-has-thought-of';
+const proofs = new Set();
 const api = http(async (request, response) => {
   const answer = (status, body) => {
-    const fields = { 'content-type': 'application/json' };
-    if (status === 401) fields['www-authenticate'] = 'Bearer error="invalid_token"';
-    response.writeHead(status, fields).end(`${JSON.stringify(body)}\n`);
+    response.writeHead(status, { 'content-type': 'application/json' }).end(`${JSON.stringify(body)}\n`);
   };
   if (request.method === 'POST' && request.url === '/revoke') {
     for (const entry of known.values()) entry.revoked = true;
@@ -153,8 +153,17 @@ const api = http(async (request, response) => {
   const [scheme, value] = (request.headers.authorization ?? '').split(' ');
   const token = value && (await provider.ClientCredentials.find(value) ?? await provider.AccessToken.find(value));
   const bound = token?.jkt ? 'DPoP' : 'Bearer';
-  if (!token || scheme !== bound || known.get(value)?.revoked) return answer(401, { error: 'invalid_token' });
-  if (token.jkt && !proves(token, value, request)) return answer(401, { error: 'invalid_dpop_proof' });
+  const refuse = (error) => {
+    response.setHeader('www-authenticate', `${bound} error="${error}"`);
+    answer(401, { error });
+  };
+  if (!token || scheme !== bound || known.get(value)?.revoked) return refuse('invalid_token');
+  const proof = token.jkt && proven(token, value, request);
+  if (token.jkt && !proof) return refuse('invalid_dpop_proof');
+  if (token.jkt && proof.nonce !== nonce) {
+    response.setHeader('dpop-nonce', nonce);
+    return refuse('use_dpop_nonce');
+  }
   if (!known.has(value)) known.set(value, { number: known.size + 1 });
   answer(200, {
     client: token.clientId, user: token.accountId, token: known.get(value).number, aud: token.aud, scope: token.scope, scheme,
@@ -162,18 +171,24 @@ const api = http(async (request, response) => {
 });
 await new Promise((resolve) => api.listen(0, '127.0.0.1', resolve));
 
-// RFC 9449 §4.3, as far as the API must: the proof is for this token and this request. Its key is that of the token.
-function proves(token, value, request) {
+// RFC 9449 §4.3: the proof is signed with the key that the token is bound to, for this token and this request, and new.
+function proven(token, value, request) {
   try {
-    const [header, payload] = request.headers.dpop.split('.').map((part) => JSON.parse(Buffer.from(part, 'base64url')));
+    const parts = request.headers.dpop.split('.');
+    const [header, payload] = parts.slice(0, 2).map((part) => JSON.parse(Buffer.from(part, 'base64url')));
     const { crv, e, kty, n, x, y } = header.jwk;
     const members = kty === 'RSA' ? { e, kty, n } : kty === 'EC' ? { crv, kty, x, y } : { crv, kty, x };
-    const thumb = createHash('sha256').update(JSON.stringify(members)).digest('base64url');
-    const ath = createHash('sha256').update(value).digest('base64url');
-    return thumb === token.jkt && payload.ath === ath && payload.htm === request.method
-      && new URL(payload.htu).pathname === new URL(request.url, 'http://x').pathname;
+    const digest = (text) => createHash('sha256').update(text).digest('base64url');
+    const key = { key: createPublicKey({ key: members, format: 'jwk' }), dsaEncoding: 'ieee-p1363' };
+    const signed = verify(kty === 'OKP' ? null : 'sha256', `${parts[0]}.${parts[1]}`, key, Buffer.from(parts[2], 'base64url'));
+    const right = signed && header.typ === 'dpop+jwt' && digest(JSON.stringify(members)) === token.jkt
+      && payload.ath === digest(value) && payload.htm === request.method && !proofs.has(payload.jti)
+      && new URL(payload.htu).pathname === new URL(request.url, 'http://x').pathname
+      && Math.abs(payload.iat - Date.now() / 1000) < 60;
+    proofs.add(payload.jti);
+    return right && payload;
   } catch {
-    return false;
+    return undefined;
   }
 }
 

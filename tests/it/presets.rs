@@ -81,7 +81,7 @@ const TABLE: &[Asked] = &[
         "grant_type=client_credentials&scope=orders%2Fread",
     ),
     basic("pingone", "https://auth.pingone.com/01234567-89ab-cdef-0123-456789abcdef/as/token", PLAIN),
-    basic("onelogin", "https://example.onelogin.com/auth/oauth2/v2/token", r#"{"grant_type":"client_credentials"}"#),
+    post("onelogin", "https://example.onelogin.com/auth/oauth2/v2/token", POSTED),
     basic(
         "oracle-identity",
         "https://idcs-0123456789abcdef.identity.oraclecloud.com/oauth2/v1/token",
