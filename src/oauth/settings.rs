@@ -1,5 +1,6 @@
 //! What a credential is configured to be (DESIGN.md section 4, "Credential"). Already right: `config` parses into it.
 
+mod client_auth;
 mod described;
 mod token_exchange;
 
@@ -12,6 +13,7 @@ use crate::secret::SecretSource;
 use crate::tls::TlsSettings;
 use crate::token::Inject;
 
+pub use client_auth::{BasicEncoding, ClientAuthSettings};
 pub use described::{DescribedBody, DescribedRequest, StepSettings};
 pub use token_exchange::{ActorSettings, SubjectSource, TokenExchangeSettings};
 
@@ -103,35 +105,6 @@ pub enum EndpointSettings {
     TokenUrl(Url),
     /// `issuer`: found by RFC 8414 or OpenID Connect discovery.
     Issuer(Url),
-}
-
-/// `client_auth`.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub enum ClientAuthSettings {
-    /// A public client: `client_id` in the body, when there is one.
-    None,
-    /// RFC 6749 §2.3.1, `Authorization: Basic`.
-    SecretBasic {
-        /// `client_secret`.
-        secret: SecretSource,
-        /// `request.basic_encoding`.
-        encoding: BasicEncoding,
-    },
-    /// RFC 6749 §2.3.1, in the body.
-    SecretPost {
-        /// `client_secret`.
-        secret: SecretSource,
-    },
-}
-
-/// `request.basic_encoding`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BasicEncoding {
-    /// Id and secret are form-encoded first, as RFC 6749 §2.3.1 says.
-    Form,
-    /// They are not, for servers that do not decode.
-    Raw,
 }
 
 /// `request.*`: how a token request is written and sent.

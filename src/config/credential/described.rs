@@ -6,7 +6,7 @@ use http::HeaderName;
 use http::Method;
 
 use super::CredentialSection;
-use super::client::ClientAuthName;
+use super::client_auth::ClientAuthName;
 use super::request::Param;
 use super::request::Request;
 use super::request::header_source;

@@ -3,6 +3,7 @@
 //! Refused: keys of another grant, a secret that nothing sends, and credentials that no route uses.
 
 mod client;
+mod client_auth;
 mod described;
 mod inject;
 mod request;
@@ -11,9 +12,9 @@ mod token_exchange;
 
 use std::collections::HashMap;
 
-use client::ClientAuthName;
-use client::ClientSecret;
 use client::GrantName;
+use client_auth::ClientAuthName;
+use client_auth::ClientSecret;
 use described::Step;
 use http::HeaderName;
 use inject::Injects;
@@ -228,7 +229,7 @@ fn settings(name: String, section: Placed<CredentialSection>, reader: &mut Reade
     client::refuse_foreign_keys(&section.value, grant_name, reader);
     let grant = client::grant(&section, grant_name, reader);
     let endpoint = client::endpoint(&section, grant_name, reader);
-    let client_auth = client::client_auth(&section, reader);
+    let client_auth = client_auth::client_auth(&section, reader);
     let reserved = request::Reserved::new(&section.value, grant_name, client_auth.as_ref());
     let written = section.value;
     let lifetime = response::lifetime(written.lifetime, written.response.as_ref(), reader);
