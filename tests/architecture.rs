@@ -71,6 +71,7 @@ const NAMED_IN: &[(&str, &[&str], &str)] = &[
         ],
         "built in tls/; beside it are those who hold what was built, tell its errors apart, or begin the process",
     ),
+    ("tokio::process", &["src/oauth/process.rs"], "the one place that starts a process"),
     ("tokio_rustls", &["src/server/", "src/upstream/connector.rs"], "handshakes"),
     (
         "aws_lc_rs",
@@ -95,8 +96,15 @@ const NAMED_IN: &[(&str, &[&str], &str)] = &[
     ("clap", &["src/cli/"], "arguments are the binary's"),
     (
         "std::env",
-        &["src/config/mod.rs", "src/telemetry/diagnostics.rs", "src/server/bound.rs", "src/cli/"],
-        "the environment is read by the file's reader, and for RUST_LOG, the journal, systemd's sockets, NO_COLOR",
+        &[
+            "src/config/mod.rs",
+            "src/telemetry/diagnostics.rs",
+            "src/server/bound.rs",
+            "src/cli/",
+            "src/oauth/process.rs",
+        ],
+        "the environment is read by the file's reader, and for RUST_LOG, the journal, systemd's sockets, NO_COLOR, and \
+         what a command needs of it",
     ),
 ];
 

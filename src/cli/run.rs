@@ -30,8 +30,9 @@ pub(super) fn run(common: &Common) -> u8 {
         Err(error) => return no_runtime(&error),
     };
     let code = runtime.block_on(serve(common, config, &diagnostics));
-    // What is left are connections that were cut off; nobody waits for them.
-    runtime.shutdown_background();
+    // What is left are connections that were cut off, and commands that print tokens: those are killed by whoever waits
+    // for them, who has to learn that nobody waits for him.
+    runtime.shutdown_timeout(Duration::from_millis(500));
     code
 }
 

@@ -58,10 +58,20 @@ pub(super) fn token(common: &Common, arguments: &TokenArguments, out: &mut Outpu
         }
     };
     let Some(runtime) = small_runtime() else { return FAILURE };
-    let explanation = match subject {
-        Some(subject) => runtime.block_on(client.explain_for(&subject)),
-        None => runtime.block_on(client.explain()),
-    };
+    let explanation = runtime.block_on(async {
+        let explained = async {
+            match &subject {
+                Some(subject) => client.explain_for(subject).await,
+                None => client.explain().await,
+            }
+        };
+        tokio::select! {
+            explanation = explained => Some(explanation),
+            // A command that prints a token is not to outlive who asked for it.
+            Ok(()) = tokio::signal::ctrl_c() => None,
+        }
+    });
+    let Some(explanation) = explanation else { return FAILURE };
     if arguments.verbose || explanation.outcome.is_err() {
         output::complain(&explanation);
     }

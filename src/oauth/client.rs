@@ -3,6 +3,7 @@
 //! One fetch is: the refresh token, if there is one (RFC 6749 §6), else or when it is refused the credential's own
 //! grant. Nothing is repeated here; when to try again is the cache's affair.
 
+mod exec;
 mod obtained;
 mod then;
 mod turn;

@@ -12,7 +12,7 @@ use serde_json::Value as Json;
 use url::Url;
 
 use super::endpoint::Answer;
-use super::grant;
+use super::grant::{self, Exec};
 use super::request::{Ask, HttpRequest, REDACTED, TokenRequest, Value, is_secret};
 use super::response::{Body, TokenResponse};
 use super::settings::CredentialSettings;
@@ -67,6 +67,23 @@ impl Step {
         Self::new(format!("ask {} as then[{index}] says", host(request.url())))
     }
 
+    /// Running a command.
+    pub(super) fn running(exec: &Exec) -> Self {
+        let names: Vec<&str> = exec.env.iter().map(|(name, _)| name.as_str()).collect();
+        let sent = vec![
+            format!("arguments: {}", exec.args.len()),
+            format!("environment: {}", ["PATH", "HOME"].into_iter().chain(names).collect::<Vec<_>>().join(", ")),
+        ];
+        Self { sent, ..Self::new(format!("run {}", exec.command.display())) }
+    }
+
+    /// What a command printed; `stderr` has no secret in it.
+    pub(super) fn printed(&mut self, ended: &str, answer: &Answer, body: &Body, stderr: &[String]) {
+        self.received.push(format!("it {ended}; it printed {} bytes: {}", answer.body.len(), body.what()));
+        self.members(body);
+        self.received.extend(stderr.iter().map(|line| format!("it said: {line}")));
+    }
+
     /// Asking for an issuer's metadata.
     pub(super) fn discovering(url: &Url) -> Self {
         Self { sent: vec![format!("GET {}", shown(url))], ..Self::new(format!("ask {} for its metadata", host(url))) }
@@ -95,6 +112,10 @@ impl Step {
         let content_type = answer.headers.get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let content_type = content_type.map(printable).unwrap_or_else(|| "no Content-Type".to_owned());
         self.received.push(format!("{}, {content_type}, {} bytes: {}", answer.status, answer.body.len(), body.what()));
+        self.members(body);
+    }
+
+    fn members(&mut self, body: &Body) {
         for (name, value) in body.members().take(MANY) {
             self.received.push(format!("{} = {}", printable(name), member(name, value)));
         }

@@ -72,6 +72,7 @@ fn sources(settings: &CredentialSettings) -> Vec<&SecretSource> {
         GrantSettings::ClientCredentials => {}
         GrantSettings::Password { username, password } => sources.extend([username, password]),
         GrantSettings::RefreshToken { refresh_token } => sources.push(refresh_token),
+        GrantSettings::Exec(exec) => sources.extend(exec.args.iter().chain(exec.env.iter().map(|(_, value)| value))),
         GrantSettings::Custom { request } => described(request, &mut sources),
         GrantSettings::Static { token } => sources.push(token),
         GrantSettings::TokenExchange(exchange) => {

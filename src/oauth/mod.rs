@@ -12,6 +12,7 @@ mod files;
 mod grant;
 mod kept;
 mod on_behalf;
+mod process;
 mod record;
 mod refresh_tokens;
 mod request;

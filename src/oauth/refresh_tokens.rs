@@ -48,7 +48,10 @@ fn key(settings: &CredentialSettings) -> Result<String, SecretError> {
             granted_for(settings, &mut add);
         }
         GrantSettings::Custom { request } => login(request, &mut add)?,
-        GrantSettings::ClientCredentials | GrantSettings::Static { .. } | GrantSettings::TokenExchange(_) => {
+        GrantSettings::ClientCredentials
+        | GrantSettings::Exec(_)
+        | GrantSettings::Static { .. }
+        | GrantSettings::TokenExchange(_) => {
             granted_for(settings, &mut add);
         }
     }

@@ -14,7 +14,7 @@ use crate::tls::TlsSettings;
 use crate::token::Inject;
 
 pub use client_auth::{BasicEncoding, ClientAuthSettings};
-pub use described::{DescribedBody, DescribedRequest, StepSettings};
+pub use described::{DescribedBody, DescribedRequest, ExecSettings, StepSettings};
 pub use token_exchange::{ActorSettings, SubjectSource, TokenExchangeSettings};
 
 /// One credential.
@@ -73,6 +73,8 @@ pub enum GrantSettings {
         /// `request`, as far as it describes one.
         request: DescribedRequest,
     },
+    /// A command that prints a token.
+    Exec(ExecSettings),
     /// A token that is already there (RFC 6750).
     Static {
         /// It.
@@ -91,6 +93,7 @@ impl GrantSettings {
             Self::ClientCredentials
             | Self::Password { .. }
             | Self::Custom { .. }
+            | Self::Exec(_)
             | Self::Static { .. }
             | Self::TokenExchange(_) => true,
             Self::RefreshToken { .. } => false,

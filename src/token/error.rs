@@ -49,6 +49,9 @@ pub enum TokenError {
     /// A success without a usable token in it. The text says what is missing, never what was there.
     #[error("the token endpoint's answer is no token: {0}")]
     Malformed(String),
+    /// A command that should print a token did not. For the log alone.
+    #[error("the command {0}")]
+    Command(String),
     /// A secret's file cannot be read.
     #[error(transparent)]
     Secret(#[from] SecretError),
@@ -74,6 +77,7 @@ impl TokenError {
             | Self::Unreachable(_)
             | Self::TimedOut
             | Self::Malformed(_)
+            | Self::Command(_)
             | Self::Secret(_)
             | Self::Store(_)
             | Self::Discovery(_)
@@ -91,6 +95,7 @@ impl TokenError {
             Self::Unreachable(_) => "unreachable",
             Self::TimedOut => "timeout",
             Self::Malformed(_) => "malformed_answer",
+            Self::Command(_) => "command_failed",
             Self::Secret(_) => "secret_unreadable",
             Self::Store(_) => "token_store",
             Self::Discovery(_) => "discovery_failed",
@@ -109,6 +114,7 @@ impl TokenError {
             | Self::Unreachable(_)
             | Self::TimedOut
             | Self::Malformed(_)
+            | Self::Command(_)
             | Self::Secret(_)
             | Self::Store(_)
             | Self::Discovery(_)

@@ -16,6 +16,7 @@ mod credentials;
 mod custom;
 mod dialects;
 mod endings;
+mod exec;
 mod failures;
 mod faults;
 mod fidelity;

@@ -2,6 +2,7 @@
 
 use super::CredentialSection;
 use super::described;
+use super::exec;
 use super::request::Request;
 use super::token_exchange;
 use crate::config::read::Field;
@@ -20,6 +21,7 @@ pub(crate) enum GrantName {
     Password,
     RefreshToken,
     Custom,
+    Exec,
     Static,
     TokenExchange,
 }
@@ -30,10 +32,11 @@ words! {
         "password" => GrantName::Password,
         "refresh_token" => GrantName::RefreshToken,
         "custom" => GrantName::Custom,
+        "exec" => GrantName::Exec,
         "static" => GrantName::Static,
         "token_exchange" => GrantName::TokenExchange,
     }
-    later { "jwt_bearer", "signed_jwt", "authorization_code", "device_code", "exec" }
+    later { "jwt_bearer", "signed_jwt", "authorization_code", "device_code" }
 }
 
 /// Keys that do not belong to this grant.
@@ -43,12 +46,16 @@ pub(super) fn refuse_foreign_keys(section: &CredentialSection, grant: GrantName,
     // A token that is there already needs these only to go on with.
     let going_on = section.then.is_some().then_some(GrantName::Static);
     let client = asking_or(&[GrantName::Custom]);
-    let all = [client.as_slice(), going_on.as_slice()].concat();
+    let reading = asking_or(&[GrantName::Custom, GrantName::Exec]);
+    let all = [reading.as_slice(), going_on.as_slice()].concat();
     let owners = [
         (at(&section.username), &[GrantName::Password][..]),
         (at(&section.password), &[GrantName::Password]),
         (at(&section.refresh_token), &[GrantName::RefreshToken]),
         (at(&section.token), &[GrantName::Static]),
+        (at(&section.command), &[GrantName::Exec]),
+        (at(&section.args), &[GrantName::Exec]),
+        (at(&section.env), &[GrantName::Exec]),
         (at(&section.subject_token), EXCHANGING),
         (at(&section.subject_token_type), EXCHANGING),
         (at(&section.requested_token_type), EXCHANGING),
@@ -64,12 +71,15 @@ pub(super) fn refuse_foreign_keys(section: &CredentialSection, grant: GrantName,
         (at(&section.audience), ASKING),
         (at(&section.resource), ASKING),
         (at(&section.request), &all),
-        (at(&section.response), &client),
+        (at(&section.response), &reading),
         (at(&section.refresh), &all),
     ];
     refuse(&owners, grant, reader);
     if let Some(request) = &section.request {
         refuse_foreign_keys_of_request(&request.value, grant, &client, reader);
+        if grant == GrantName::Exec && section.then.is_none() {
+            refuse(&[(at(&request.value.tls), &client)], grant, reader);
+        }
     }
 }
 
@@ -116,6 +126,7 @@ impl GrantName {
             Self::Password => "password",
             Self::RefreshToken => "refresh_token",
             Self::Custom => "custom",
+            Self::Exec => "exec",
             Self::Static => "static",
             Self::TokenExchange => "token_exchange",
         }
@@ -146,6 +157,7 @@ pub(super) fn grant(
             Some(GrantSettings::RefreshToken { refresh_token: needed(&keys.refresh_token, "refresh_token")? })
         }
         GrantName::Custom => Some(GrantSettings::Custom { request: described::login(section, reader)? }),
+        GrantName::Exec => exec::exec(section, reader).map(GrantSettings::Exec),
         GrantName::Static => Some(GrantSettings::Static { token: needed(&keys.token, "token")? }),
         GrantName::TokenExchange => token_exchange::grant(section, reader),
     }

@@ -141,7 +141,7 @@ pub(super) fn steps(written: Field<Vec<Placed<Step>>>, reader: &mut Reader<'_>) 
 }
 
 /// No login that anybody has seen takes more than three.
-const MOST_STEPS: usize = 10;
+const MOST_STEPS: usize = 5;
 
 fn described(written: Described, reader: &mut Reader<'_>) -> Option<DescribedRequest> {
     let query = members(written.query, reader);

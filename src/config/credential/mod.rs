@@ -5,6 +5,7 @@
 mod client;
 mod client_auth;
 mod described;
+mod exec;
 mod inject;
 mod request;
 mod response;
@@ -16,6 +17,7 @@ use client::GrantName;
 use client_auth::ClientAuthName;
 use client_auth::ClientSecret;
 use described::Step;
+use exec::Command;
 use http::HeaderName;
 use inject::Injects;
 use request::Request;
@@ -33,6 +35,7 @@ use crate::config::preset;
 use crate::config::preset::Filled;
 use crate::config::read::Field;
 use crate::config::read::IssuerUrl;
+use crate::config::read::MaybeEmpty;
 use crate::config::read::Name;
 use crate::config::read::Named;
 use crate::config::read::Placed;
@@ -75,13 +78,16 @@ section! {
         request: Request;
         response: Response;
         then: Vec<Placed<Step>>;
+        command: Command;
+        args: Vec<Placed<MaybeEmpty>>;
+        env: Named<MaybeEmpty>;
         lifetime: Lifetime;
         refresh: Refresh;
         inject: Injects;
     }
     later {
         client_assertion, client_assertion_file, assertion, assertion_file, dpop, authorization_url, authorization,
-        device_authorization_url, command, args,
+        device_authorization_url,
     }
 }
 

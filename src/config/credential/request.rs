@@ -126,7 +126,7 @@ impl Reserved {
             GrantName::TokenExchange => {
                 &["subject_token", "subject_token_type", "requested_token_type", "actor_token", "actor_token_type"]
             }
-            GrantName::ClientCredentials | GrantName::Custom | GrantName::Static => &[],
+            GrantName::ClientCredentials | GrantName::Custom | GrantName::Exec | GrantName::Static => &[],
         };
         let basic = matches!(auth, Some(ClientAuthSettings::SecretBasic { .. }));
         let written = [

@@ -63,7 +63,11 @@ credentials:
         response: {access_token: /a, expires_in: /b, expires_unit: seconds, values: {v: /w}}
       - request: {url: https://a.example/then, body: {text: c}}
     inject: [{header: X-B, format: '{v}'}, {header: X-C, format: '{token}'}]
+  three: {grant: exec, command: c, args: [a, b], env: {E: f}, request: {timeout: 5s}, response: {values: {v: /w}}}
 routes:
+  - path: /three/
+    upstream: https://c.example/
+    credential: three
   - path: /two/
     upstream: https://c.example/
     credential: two

@@ -44,6 +44,14 @@ impl Obtained {
         self.lifetime.map(|lifetime| Access { token, issued, lifetime, values, mark: mark.to_owned() })
     }
 
+    /// What it is, for a person to read.
+    pub(super) fn meaning(&self) -> String {
+        match self.lifetime {
+            Some(lifetime) => format!("an access token that lives for {lifetime:?}"),
+            None => "an access token without an end".to_owned(),
+        }
+    }
+
     /// What words in braces stand for from here on.
     pub(super) fn words(&self) -> Words {
         self.values.clone().with_token(&self.token)

@@ -70,9 +70,8 @@ impl OAuthClient {
 }
 
 fn meaning(settings: &StepSettings, obtained: &Obtained) -> String {
-    match obtained.lifetime {
-        _ if settings.keeps_token => "further values; the token is still the one before".to_owned(),
-        Some(lifetime) => format!("an access token that lives for {lifetime:?}"),
-        None => "an access token without an end".to_owned(),
+    match settings.keeps_token {
+        true => "further values; the token is still the one before".to_owned(),
+        false => obtained.meaning(),
     }
 }

@@ -27,6 +27,9 @@ impl OAuthClient {
         let mut kept = self.kept.lock().await;
         self.note_files();
         let now = Moment::now();
+        if let Some(printed) = self.run_command(steps).await? {
+            return self.go_on(printed, steps).await;
+        }
         if let Some(token) = self.static_token().await? {
             return self.go_on(static_token(token, &self.settings, now), steps).await;
         }

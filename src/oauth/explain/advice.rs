@@ -28,6 +28,13 @@ pub(super) fn on(error: &TokenError, settings: &CredentialSettings) -> Option<&'
         TokenError::Malformed(_) => {
             Some("compare the members received with response.access_token, which says where the token stands")
         }
+        TokenError::Command(why) if why.contains("request.timeout") => {
+            Some("run it by hand, without a terminal (</dev/null): does it ask for something? Or raise request.timeout")
+        }
+        TokenError::Command(_) => Some(
+            "run it by hand as the proxy does: env -i PATH=\"$PATH\" HOME=\"$HOME\" COMMAND </dev/null; what else it \
+             needs of the environment goes into env",
+        ),
         TokenError::Discovery(_) => Some(ON_ISSUER),
         TokenError::NoSubject => Some("give the token to exchange in a file: --subject FILE"),
         TokenError::BadSubject { .. } => Some(

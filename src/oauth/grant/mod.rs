@@ -5,6 +5,7 @@
 
 mod client_credentials;
 mod custom;
+mod exec;
 mod password;
 mod refresh_token;
 mod static_token;
@@ -16,6 +17,7 @@ use crate::secret::{Secret, SecretError};
 use crate::token::TokenError;
 use crate::token::template::Words;
 
+pub(super) use exec::Exec;
 pub(super) use refresh_token::RefreshToken;
 
 /// Fills a token request; never does I/O.
@@ -46,6 +48,7 @@ pub(super) fn read(settings: &GrantSettings) -> Result<Box<dyn Grant>, SecretErr
         GrantSettings::Custom { request } => {
             Box::new(custom::Custom { request: Described::read(request, &Words::default())? })
         }
+        GrantSettings::Exec(settings) => Box::new(Exec::read(settings)?),
         GrantSettings::Static { token } => Box::new(static_token::StaticToken { token: token.read()? }),
         GrantSettings::TokenExchange(exchange) => Box::new(token_exchange::TokenExchange::read(exchange, None)?),
     })
@@ -68,6 +71,7 @@ pub(super) fn name(settings: &GrantSettings) -> &'static str {
         GrantSettings::Password { .. } => "password",
         GrantSettings::RefreshToken { .. } => "refresh_token",
         GrantSettings::Custom { .. } => "custom",
+        GrantSettings::Exec(_) => "exec",
         GrantSettings::Static { .. } => "static",
         GrantSettings::TokenExchange(_) => "token_exchange",
     }

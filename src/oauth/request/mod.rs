@@ -20,7 +20,7 @@ pub(super) use compose::{compose, own_url};
 pub(super) use described::Described;
 pub(super) use encode::{HttpRequest, OUR_NAME};
 pub(super) use inputs::Inputs;
-pub(super) use scrub::REDACTED;
+pub(super) use scrub::{REDACTED, scrub};
 
 /// Which request of a credential this is.
 #[derive(Clone)]

@@ -27,7 +27,7 @@ impl TokenRequest {
 }
 
 /// The text without these secrets. What is shorter than four characters is in any text by chance.
-pub(super) fn scrub<'a>(text: &str, secrets: impl Iterator<Item = &'a str>) -> String {
+pub(in crate::oauth) fn scrub<'a>(text: &str, secrets: impl Iterator<Item = &'a str>) -> String {
     let mut guises: Vec<Zeroizing<String>> = secrets.flat_map(guises).filter(|guise| guise.len() >= SHORTEST).collect();
     // The longest first: a secret may be part of another.
     guises.sort_by_key(|guise| Reverse(guise.len()));

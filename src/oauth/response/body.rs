@@ -71,6 +71,15 @@ impl Body {
         .flatten()
     }
 
+    /// Every text in it.
+    pub(in crate::oauth) fn texts(&self) -> Vec<&str> {
+        match self {
+            Self::Data(data) => texts(&data.0),
+            Self::Text(text) => vec![text],
+            Self::Empty | Self::Html | Self::Broken => Vec::new(),
+        }
+    }
+
     /// Whether it has an `error` that means one: `null`, `""`, `false` and `0` do not.
     pub(super) fn says_error(&self) -> bool {
         match self.at("/error") {
@@ -112,6 +121,15 @@ fn wipe(value: &mut Value) {
         Value::Array(values) => values.iter_mut().for_each(wipe),
         Value::Object(members) => members.values_mut().for_each(wipe),
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+fn texts(value: &Value) -> Vec<&str> {
+    match value {
+        Value::String(text) => vec![text],
+        Value::Array(values) => values.iter().flat_map(texts).collect(),
+        Value::Object(members) => members.values().flat_map(texts).collect(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => Vec::new(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! How long a token lives, by what came with it (DESIGN.md section 3, "Lifetime of a reply").
 //!
-//! In order: `expires_in`; `expires_at`, `expires_on`, `expires`; a JWT's `exp`; the cookies' own; the default. A source that says nothing
+//! In order: `expires_in`; `expires_at`, `expires_on`, `expires`, `expiration`; a JWT's `exp`; the cookies' own; the default. A source that says nothing
 //! usable (zero, negative, in the past, no number, no date) counts as absent, and the next one is asked: zero means
 //! "never" at some servers and "unknown" at others.
 
@@ -26,7 +26,7 @@ pub(super) fn of(
     let said = body
         .at(&places.expires_in.0)
         .and_then(|value| span(value, places.expires_unit, now))
-        .or_else(|| first(body, &["/expires_at", "/expires_on", "/expires"], now))
+        .or_else(|| first(body, &["/expires_at", "/expires_on", "/expires", "/expiration"], now))
         .or_else(|| jwt_lifetime(token, now))
         .or_else(|| match &places.access_token {
             TokenPlace::Cookies(names) => cookies::lifetime(&answer.headers, names, now),

@@ -1,5 +1,7 @@
 //! What is written out in the file itself: a login that is no OAuth, further steps, a command.
 
+use std::path::PathBuf;
+
 use http::{HeaderName, Method};
 use url::Url;
 
@@ -43,4 +45,15 @@ pub struct StepSettings {
     pub response: ResponseSettings,
     /// `response.access_token: null`: the reply brings values alone, the token stays the one before.
     pub keeps_token: bool,
+}
+
+/// A command that prints a token. Started without a shell.
+#[derive(Clone, Debug)]
+pub struct ExecSettings {
+    /// `command`: a path, or a name that is looked for in PATH.
+    pub command: PathBuf,
+    /// `args`.
+    pub args: Vec<SecretSource>,
+    /// `env`: all that it gets of an environment, besides PATH and HOME.
+    pub env: Vec<(String, SecretSource)>,
 }
