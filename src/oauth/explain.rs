@@ -142,7 +142,7 @@ impl Step {
             Ok(meaning) => self.meaning = meaning,
             Err(error) => {
                 self.meaning = error.to_string();
-                self.advice = advice::on(error, settings).map(str::to_owned);
+                self.advice = advice::on(error, settings).map(|advice| in_words_of(settings, advice));
             }
         }
         tracing::debug!(step = self.title, meaning = self.meaning, "a token request ended");
@@ -182,6 +182,14 @@ impl fmt::Display for Step {
         block(f, "received", &self.received)?;
         block(f, "means", std::slice::from_ref(&self.meaning))?;
         block(f, "try", self.advice.as_slice())
+    }
+}
+
+/// Where a login is written out, its URL has another name.
+fn in_words_of(settings: &CredentialSettings, advice: &str) -> String {
+    match settings.endpoint {
+        Some(_) => advice.to_owned(),
+        None => advice.replace("token_url", "request.url").replace("request.format", "request.body"),
     }
 }
 

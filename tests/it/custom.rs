@@ -115,7 +115,7 @@ async fn a_login_by_get_has_its_token_in_a_header_field() {
         "    grant: custom
     request: {{url: {url}auth, query: {{key: 'k&1', roles: [a, b]}}}}
     response: {{access_token: {{header: X-Subject-Token}}, values: {{uid: {{header: x-uid}}}}}}
-    inject: [{{header: X-Auth, format: '{{token}}/{{uid}}'}}]
+    inject: [{{header: X-Auth, format: 'Basic {{base64({{token}}:{{uid}})}}'}}]
 "
     );
     let proxy = proxy(&upstream, &keys).await;
@@ -125,7 +125,7 @@ async fn a_login_by_get_has_its_token_in_a_header_field() {
     let request = &login.requests()[0];
     assert_eq!(request.first_line(), "GET /auth?key=k%261&roles=a&roles=b HTTP/1.1");
     assert_eq!((request.field("content-length"), request.field("content-type")), (None, None));
-    assert_eq!(upstream.requests()[0].fields("x-auth"), ["T1/7"]);
+    assert_eq!(upstream.requests()[0].fields("x-auth"), ["Basic VDE6Nw=="]);
 }
 
 #[tokio::test]
