@@ -46,7 +46,11 @@ const MAY_NAME: &[(&str, &[&str])] = &[
 const EXCEPTIONS: &[(&str, &[&str], &str)] = &[
     ("src/cli/mod.rs", &["telemetry"], "`--log-format` overrides what the file says, in the file's own type"),
     ("src/cli/run.rs", &["telemetry"], "diagnostics begin before anything runs and end after everything"),
-    ("src/cli/token.rs", &["oauth", "token", "secret"], "asks for one token as the proxy would, without a proxy"),
+    ("src/cli/credential.rs", &["oauth", "token"], "the client of one credential, with its store and without a proxy"),
+    ("src/cli/login.rs", &["oauth"], "asks the authorization server itself: a login needs no proxy"),
+    ("src/cli/logout.rs", &["oauth"], "likewise"),
+    ("src/cli/status.rs", &["oauth", "token"], "what the store knows, where no proxy runs that could be asked"),
+    ("src/cli/token.rs", &["oauth", "secret"], "asks for one token as the proxy would, without a proxy"),
     (
         "src/cli/explain.rs",
         &["route", "forward", "upstream", "token"],
@@ -80,6 +84,7 @@ const NAMED_IN: &[(&str, &[&str], &str)] = &[
             "src/jose/",
             "src/app/mod.rs",
             "src/oauth/refresh_tokens.rs",
+            "src/oauth/login/",
             "src/token/subjects.rs",
             "src/token/dpop/",
             "src/token/store/seal.rs",
@@ -93,6 +98,8 @@ const NAMED_IN: &[(&str, &[&str], &str)] = &[
     ("tracing_subscriber", &["src/telemetry/diagnostics.rs"], "the library only speaks; the process listens"),
     ("httparse", &["src/upstream/interim/heads.rs"], "the heads that hyper skips; it reads all others itself"),
     ("moka", &["src/token/subjects.rs"], "a bounded map of what callers bring; all else is known by name"),
+    ("open", &["src/cli/login.rs"], "a browser is for the person at this terminal"),
+    ("qrcode", &["src/cli/login.rs"], "likewise, for the telephone beside it"),
     ("clap", &["src/cli/"], "arguments are the binary's"),
     (
         "std::env",

@@ -38,7 +38,7 @@ impl Snapshot {
     pub(super) fn failing(&self) -> impl Iterator<Item = &Status> {
         self.credentials.iter().filter(|credential| match credential.state {
             State::Idle | State::Live => false,
-            State::Failing | State::Refused => true,
+            State::Failing | State::Refused | State::NeedsLogin => true,
         })
     }
 
@@ -55,5 +55,6 @@ pub(super) fn word(state: State) -> &'static str {
         State::Live => "live",
         State::Failing => "failing",
         State::Refused => "refused",
+        State::NeedsLogin => "needs_login",
     }
 }

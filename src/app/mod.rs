@@ -101,6 +101,7 @@ impl Proxy {
         // First who says that we live, then what we live for.
         let admin = Mutex::new(start_admin(&shared, config).await?);
         let listening = Listening::start(&config.listeners, &world, crew, &shared.metrics)?;
+        world.take_up_logins();
         let sweeper = tokio::spawn(environment.sweep());
         Ok(Self { shared, listening, admin, reloading: Default::default(), sweeper })
     }
@@ -134,6 +135,7 @@ impl Proxy {
         previous.settle_changed(config).await;
         world.inherit(&previous).await;
         self.listening.commit(change, world.drain, &self.shared.metrics);
+        world.take_up_logins();
         self.shared.world.store(Arc::new(world));
         if let Some(admin) = admin {
             let old = std::mem::replace(&mut *self.admin(), admin);

@@ -106,6 +106,16 @@ impl World {
         }
     }
 
+    /// Takes up what somebody who has logged in has left, and finds out who has not, before the first request does: with
+    /// a readiness check in front there might be none.
+    pub(super) fn take_up_logins(&self) {
+        for credential in self.credentials.iter().filter(|credential| credential.client.needs_person()) {
+            if let Tokens::Shared(cache) = &credential.tokens {
+                cache.prefetch();
+            }
+        }
+    }
+
     /// Takes over what another world's store has kept, if this one has another store that does not know it. For
     /// credentials that are settled.
     pub(super) async fn inherit(&self, previous: &Self) {

@@ -1,12 +1,17 @@
 //! Arguments, and one file a command.
 
+mod admin;
 pub mod check;
+mod credential;
 pub mod demo;
 mod explain;
 mod healthcheck;
+mod login;
+mod logout;
 mod output;
 mod presets;
 mod run;
+mod status;
 mod token;
 
 use std::path::PathBuf;
@@ -52,6 +57,12 @@ enum Command {
     Check,
     /// Get a token now and print it, or explain the refusal step by step
     Token(token::TokenArguments),
+    /// Log in to a credential that needs a person (grants authorization_code and device_code)
+    Login(login::LoginArguments),
+    /// Revoke what a login has brought, and forget it
+    Logout(logout::LogoutArguments),
+    /// Say of every credential whether it has a token, until when, and who has to log in; exit code 0 or 1
+    Status(status::StatusArguments),
     /// Say which route a request takes, to which upstream URL, with which headers
     Explain(explain::ExplainArguments),
     /// List the providers that the program knows by name, or print one as text for the file
@@ -101,6 +112,9 @@ pub fn main() -> ExitCode {
         Command::Run => run::run(&common),
         Command::Check => check::check(&common.config, &mut out),
         Command::Token(arguments) => token::token(&common, &arguments, &mut out),
+        Command::Login(arguments) => login::login(&common, &arguments, &mut out),
+        Command::Logout(arguments) => logout::logout(&common, &arguments, &mut out),
+        Command::Status(arguments) => status::status(&common, &arguments, &mut out),
         Command::Explain(arguments) => explain::explain(&common, &arguments, &mut out),
         Command::Presets(arguments) => presets::presets(&arguments, &mut out),
         Command::Demo(arguments) => run::demo(&arguments),

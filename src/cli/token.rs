@@ -5,10 +5,9 @@
 
 use std::path::PathBuf;
 
-use super::{Common, FAILURE, Output, SUCCESS, WRONG, output, small_runtime};
+use super::{Common, FAILURE, Output, SUCCESS, WRONG, credential, output, small_runtime};
 use crate::oauth::OAuthClient;
 use crate::secret::{Part, Secret, SecretSource};
-use crate::token::store;
 
 /// The arguments of `bearer-proxy token`.
 #[derive(Debug, clap::Args)]
@@ -26,29 +25,10 @@ pub(super) struct TokenArguments {
 /// Gets and prints.
 pub(super) fn token(common: &Common, arguments: &TokenArguments, out: &mut Output) -> u8 {
     let Some(config) = common.load() else { return WRONG };
-    let Some(credential) = config.credentials.iter().find(|known| known.settings.name == arguments.name) else {
-        let names: Vec<&str> = config.credentials.iter().map(|known| known.settings.name.as_str()).collect();
-        output::complain(&format!(
-            "{}: no credential is named \"{}\"; there are: {}",
-            common.config.display(),
-            arguments.name,
-            names.join(", ")
-        ));
-        return WRONG;
-    };
-    let store = match store::open(&config.token_store.settings) {
-        Ok(store) => store,
-        Err(error) => {
-            output::complain(&error);
-            return FAILURE;
-        }
-    };
-    let client = match OAuthClient::new(credential.settings.clone(), store) {
+    let Some(credential) = credential::find(common, &config, &arguments.name) else { return WRONG };
+    let client = match credential::client(&config, credential) {
         Ok(client) => client,
-        Err(error) => {
-            output::complain(&format!("credentials.{}.request.tls: {error}", arguments.name));
-            return WRONG;
-        }
+        Err(code) => return code,
     };
     let subject = match subject(&client, arguments) {
         Ok(subject) => subject,

@@ -129,6 +129,10 @@ impl Problem {
                 let challenge = "Bearer error=\"invalid_token\"";
                 return Self { details, ..Self::of_subject(challenge, "The request's bearer token is not accepted.") };
             }
+            TokenError::NeedsLogin { credential, .. } => {
+                let detail = format!("A person has to log in: run `bearer-proxy login {credential}`.");
+                return Self { details, detail: Cow::Owned(detail), ..Self::needs_login(failure.retry_after) };
+            }
             _ => {}
         }
         if let TokenError::Refused { code, .. } = &*failure.error {
@@ -147,6 +151,20 @@ impl Problem {
                 "destination_unavailable",
                 "No access token at the moment",
                 "The authorization server gives no access token at the moment. Try again later.",
+            )
+        }
+    }
+
+    /// Somebody may log in at any time, and is noticed within a second.
+    fn needs_login(retry_after: Duration) -> Self {
+        const SOON: Duration = Duration::from_secs(10);
+        Self {
+            retry_after: Some(retry_after.min(SOON)),
+            ..Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "destination_unavailable",
+                "No access token before somebody logs in",
+                "",
             )
         }
     }
@@ -251,6 +269,18 @@ mod tests {
         assert_eq!(proxy_status, "bearer-proxy; error=proxy_configuration_error; details=\"invalid_client\"");
         assert!(!body.to_string().contains("locked"));
         assert_eq!(body["route"], "orders");
+    }
+
+    #[test]
+    fn a_credential_that_needs_a_person_is_503_and_says_what_to_run() {
+        let error = TokenError::NeedsLogin { credential: "crm".to_owned(), refused: Some("invalid_grant".to_owned()) };
+        let failure = Failure { error: Arc::new(error), retry_after: Duration::from_secs(900) };
+        let error = ForwardError::NoToken(failure);
+        let (status, proxy_status, body) = answer(&error);
+        assert_eq!(status, 503);
+        assert_eq!(proxy_status, "bearer-proxy; error=destination_unavailable; details=\"needs_login\"");
+        assert_eq!(body["detail"], "A person has to log in: run `bearer-proxy login crm`.");
+        assert_eq!(respond(&Problem::of(&error), "-").headers()[RETRY_AFTER], "10");
     }
 
     // RFC 6750 §3

@@ -3,7 +3,10 @@
 //! One fetch is: the refresh token, if there is one (RFC 6749 §6), else or when it is refused the credential's own
 //! grant. Nothing is repeated here; when to try again is the cache's affair.
 
+pub(super) mod device_login;
 mod exec;
+pub(super) mod login;
+pub(super) mod logout;
 mod obtained;
 mod then;
 mod turn;
@@ -26,7 +29,7 @@ use super::kept::Kept;
 use super::record::Access;
 use super::request::{self, Ask, Inputs, TokenRequest};
 use super::response::{self, Body, TokenResponse};
-use super::settings::{CredentialSettings, EndpointSettings};
+use super::settings::{CredentialSettings, EndpointSettings, GrantSettings};
 use crate::secret::{Secret, SecretError};
 use crate::tls::TlsError;
 use crate::token::store::TokenStore;
@@ -71,8 +74,22 @@ impl OAuthClient {
     /// `bearer-proxy token`.
     pub async fn explain(&self) -> Explanation {
         let mut steps = Vec::new();
-        let outcome = self.obtain(&|_| false, &mut steps).await.map(Obtained::issued);
-        Explanation { steps, outcome }
+        let mut outcome = self.obtain(&|_| false, &mut steps).await;
+        if let Err(TokenError::NeedsLogin { refused: None, .. }) = outcome {
+            // A login may have brought nothing but an access token.
+            outcome = self.obtain(&|access| access.is_live(Moment::now()), &mut steps).await;
+        }
+        Explanation { steps, outcome: outcome.map(Obtained::issued) }
+    }
+
+    /// Whether its tokens begin with a person who logs in.
+    #[must_use]
+    pub fn needs_person(&self) -> bool {
+        matches!(self.settings.grant, GrantSettings::Login(_))
+    }
+
+    fn needs_login(&self, refused: Option<String>) -> TokenError {
+        TokenError::NeedsLogin { credential: self.settings.name.clone(), refused }
     }
 
     /// What it was made of.
@@ -87,6 +104,9 @@ impl OAuthClient {
 
     /// One request to the token endpoint, and its answer.
     pub(super) async fn ask(&self, ask: Ask, steps: &mut Vec<Step>) -> Result<Answered, TokenError> {
+        if self.needs_person() && matches!(ask, Ask::OwnGrant) {
+            return Err(self.needs_login(None));
+        }
         let url = self.url(&ask, steps).await?;
         let inputs = {
             let ask = ask.clone();

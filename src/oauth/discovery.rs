@@ -1,4 +1,4 @@
-//! From an issuer to its token endpoint: OpenID Connect Discovery 1.0 §4, RFC 8414 §3.
+//! From an issuer to its endpoints: OpenID Connect Discovery 1.0 §4, RFC 8414 §3.
 //!
 //! The metadata must name exactly the issuer that was configured (RFC 8414 §3.3), and a token endpoint that is https;
 //! http only if the issuer itself is (on this machine), so that nobody's metadata sends our secret to a local port.
@@ -16,10 +16,24 @@ use super::request::{HttpRequest, OUR_NAME};
 use super::response;
 use crate::token::TokenError;
 
-/// One issuer, and its token endpoint once it is known: asked for once, and again after a failure.
+/// One issuer, and its metadata once they are known: asked for once, and again after a failure.
 pub(super) struct Discovery {
     issuer: Url,
-    found: OnceCell<Url>,
+    found: OnceCell<Metadata>,
+}
+
+/// What of an issuer's metadata is used.
+#[derive(Clone, Debug)]
+pub(super) struct Metadata {
+    /// As it writes itself.
+    pub(super) issuer: String,
+    pub(super) token_endpoint: Url,
+    /// These are not everywhere, and one that cannot be used counts as none.
+    pub(super) authorization_endpoint: Option<Url>,
+    pub(super) device_authorization_endpoint: Option<Url>,
+    pub(super) revocation_endpoint: Option<Url>,
+    /// `authorization_response_iss_parameter_supported` (RFC 9207 §3).
+    pub(super) names_itself: bool,
 }
 
 impl Discovery {
@@ -30,11 +44,16 @@ impl Discovery {
 
     /// Its token endpoint.
     pub(super) async fn token_endpoint(&self, wire: &TokenEndpoint, steps: &mut Vec<Step>) -> Result<Url, TokenError> {
-        self.found.get_or_try_init(|| self.look(wire, steps)).await.cloned()
+        Ok(self.metadata(wire, steps).await?.token_endpoint.clone())
+    }
+
+    /// All that is used of its metadata.
+    pub(super) async fn metadata(&self, wire: &TokenEndpoint, steps: &mut Vec<Step>) -> Result<&Metadata, TokenError> {
+        self.found.get_or_try_init(|| self.look(wire, steps)).await
     }
 
     /// Looks in both places; the second only if there is nothing in the first.
-    async fn look(&self, wire: &TokenEndpoint, steps: &mut Vec<Step>) -> Result<Url, TokenError> {
+    async fn look(&self, wire: &TokenEndpoint, steps: &mut Vec<Step>) -> Result<Metadata, TokenError> {
         let mut result = Err(Miss::Absent("it has no such path".to_owned()));
         for url in places(&self.issuer) {
             let mut step = Step::discovering(&url);
@@ -45,7 +64,7 @@ impl Discovery {
                 }
                 Err(error) => Err(Miss::Final(error.to_string())),
             };
-            step.discovered(result.as_ref().map_err(Miss::why));
+            step.discovered(result.as_ref().map(|metadata| &metadata.token_endpoint).map_err(Miss::why));
             steps.push(step);
             if !matches!(result, Err(Miss::Absent(_))) {
                 break;
@@ -92,7 +111,7 @@ fn get(url: Url) -> HttpRequest {
     HttpRequest { method: Method::GET, url, headers, body: Zeroizing::new(Vec::new()) }
 }
 
-fn read(answer: &Answer, issuer: &Url) -> Result<Url, Miss> {
+fn read(answer: &Answer, issuer: &Url) -> Result<Metadata, Miss> {
     match answer.status {
         status if status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS => {
             return Err(Miss::Absent(format!("the answer is {}", status.as_u16())));
@@ -110,7 +129,18 @@ fn read(answer: &Answer, issuer: &Url) -> Result<Url, Miss> {
     }
     let endpoint =
         member("token_endpoint").ok_or_else(|| Miss::Final("there is no `token_endpoint` in it".to_owned()))?;
-    usable(endpoint, issuer).ok_or_else(|| Miss::Final("its `token_endpoint` is no https URL".to_owned()))
+    let token_endpoint =
+        usable(endpoint, issuer).ok_or_else(|| Miss::Final("its `token_endpoint` is no https URL".to_owned()))?;
+    let endpoint = |name| member(name).and_then(|endpoint| usable(endpoint, issuer));
+    let names_itself = metadata.get("authorization_response_iss_parameter_supported").and_then(Value::as_bool);
+    Ok(Metadata {
+        issuer: named.to_owned(),
+        token_endpoint,
+        authorization_endpoint: endpoint("authorization_endpoint"),
+        device_authorization_endpoint: endpoint("device_authorization_endpoint"),
+        revocation_endpoint: endpoint("revocation_endpoint"),
+        names_itself: names_itself.unwrap_or(false),
+    })
 }
 
 /// To the letter. A bare host is parsed into one with a slash, so there both ways of writing it are the same.
@@ -143,7 +173,9 @@ mod tests {
     }
 
     fn endpoint(issuer: &str, body: &str) -> Result<String, String> {
-        read(&answer(200, body), &url(issuer)).map(String::from).map_err(|miss| miss.why().to_owned())
+        read(&answer(200, body), &url(issuer))
+            .map(|found| found.token_endpoint.into())
+            .map_err(|miss| miss.why().to_owned())
     }
 
     #[test]
@@ -178,6 +210,17 @@ mod tests {
         for wrong in ["http://as.example/token", "http://127.0.0.1:9/token", "https://me@as.example/t", "/token"] {
             assert!(endpoint(remote, &metadata(remote, wrong)).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn further_endpoints_are_those_that_can_be_used() {
+        let body = r#"{"issuer":"https://as.example","token_endpoint":"https://as.example/token",
+            "authorization_endpoint":"https://as.example/authorize","revocation_endpoint":"http://as.example/revoke",
+            "authorization_response_iss_parameter_supported":true}"#;
+        let found = read(&answer(200, body), &url("https://as.example")).map_err(|miss| miss.why().to_owned()).unwrap();
+        assert_eq!(found.authorization_endpoint, Some(url("https://as.example/authorize")));
+        assert_eq!((found.device_authorization_endpoint, found.revocation_endpoint), (None, None));
+        assert!(found.names_itself && found.issuer == "https://as.example");
     }
 
     #[test]

@@ -57,6 +57,8 @@ impl Step {
     pub(super) fn asking(request: &TokenRequest, ask: &Ask, settings: &CredentialSettings) -> Self {
         let with = match ask {
             Ask::OwnGrant | Ask::OnBehalf(_) => format!("grant {}", grant::name(&settings.grant)),
+            Ask::Code(_) => "the authorization code".to_owned(),
+            Ask::Device(_) => "the device code".to_owned(),
             Ask::Refresh(_) => "the refresh token".to_owned(),
         };
         Self::new(format!("ask {} with {with}", host(request.url())))
@@ -82,6 +84,11 @@ impl Step {
         self.received.push(format!("it {ended}; it printed {} bytes: {}", answer.body.len(), body.what()));
         self.members(body);
         self.received.extend(stderr.iter().map(|line| format!("it said: {line}")));
+    }
+
+    /// Asking an endpoint beside the token endpoint.
+    pub(super) fn beside(request: &TokenRequest, what: &str) -> Self {
+        Self::new(format!("ask {} {what}", host(request.url())))
     }
 
     /// Asking for an issuer's metadata.

@@ -75,6 +75,8 @@ fn sources(settings: &CredentialSettings) -> Vec<&SecretSource> {
         GrantSettings::Exec(exec) => sources.extend(exec.args.iter().chain(exec.env.iter().map(|(_, value)| value))),
         GrantSettings::Custom { request } => described(request, &mut sources),
         GrantSettings::Static { token } => sources.push(token),
+        // What it has is for the login alone.
+        GrantSettings::Login(_) => {}
         GrantSettings::TokenExchange(exchange) => {
             if let SubjectSource::Own(subject) = &exchange.subject {
                 sources.push(subject);

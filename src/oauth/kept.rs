@@ -141,6 +141,28 @@ impl Kept {
         self.store.save(&lease, record.value(now)).await
     }
 
+    /// Waits for our turn, whatever others have got. For a person who is waiting: without the store, there is none.
+    pub(super) async fn own_turn(&mut self, names: &Names, limit: Duration) -> Result<Hand, StoreError> {
+        match self.turn(&Want { names, limit, serves: &|_| false, alone: false }).await? {
+            Turn::Ours(hand) => Ok(hand),
+            Turn::Served(_) => Err(StoreError::Busy),
+        }
+    }
+
+    /// What the store has, without a turn.
+    pub(super) async fn look(&self, key: &str) -> Result<Option<Record>, StoreError> {
+        let entry = self.store.load(key).await?;
+        Ok(entry.and_then(|entry| Record::read(&entry, Moment::now())))
+    }
+
+    /// Saves what is in this hand, access token and all.
+    pub(super) async fn save(&mut self, hand: &Hand) -> Result<(), StoreError> {
+        let lease = hand.lease.as_ref().ok_or(StoreError::Busy)?;
+        self.store.save(lease, hand.record.value(Moment::now())).await?;
+        self.last = Some(Last { key: lease.key().to_owned(), fence: lease.fence(), unsaved: None });
+        Ok(())
+    }
+
     /// Saves what is in this hand. If the store fails, memory keeps it and the log says so: losing the access token as
     /// well would help nobody.
     pub(super) async fn keep(&mut self, hand: &Hand) {
@@ -178,6 +200,11 @@ impl Hand {
     /// Forgets the refresh token: the server has refused it, or it is not to be used.
     pub(super) fn forget(&mut self) {
         self.record.refresh = None;
+    }
+
+    /// Takes out all there is.
+    pub(super) fn empty(&mut self) -> Record {
+        std::mem::take(&mut self.record)
     }
 
     /// `response.values` as they were when it was saved; `None`: nothing was.

@@ -11,6 +11,7 @@ mod explain;
 mod files;
 mod grant;
 mod kept;
+mod login;
 mod on_behalf;
 mod process;
 mod record;
@@ -20,4 +21,8 @@ mod response;
 pub mod settings;
 
 pub use client::OAuthClient;
+pub use client::device_login::DeviceLogin;
+pub use client::login::{Authorization, LoggedIn};
+pub use client::logout::{Holding, LoggedOut, Revoked};
 pub use explain::{Explanation, Issued, Step};
+pub use login::LoginError;

@@ -130,6 +130,16 @@ impl Record {
 }
 
 impl Access {
+    /// Whether it may still be sent.
+    pub(super) fn is_live(&self, now: Moment) -> bool {
+        !self.left(now).is_zero()
+    }
+
+    /// How long it still lives.
+    pub(super) fn left(&self, now: Moment) -> Duration {
+        self.lifetime.saturating_sub(self.age(now))
+    }
+
     fn age(&self, now: Moment) -> Duration {
         let monotonic = now.monotonic.saturating_duration_since(self.issued.monotonic);
         // The monotonic clock stands still while a laptop sleeps.

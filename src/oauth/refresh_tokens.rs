@@ -51,9 +51,8 @@ fn key(settings: &CredentialSettings) -> Result<String, SecretError> {
         GrantSettings::ClientCredentials
         | GrantSettings::Exec(_)
         | GrantSettings::Static { .. }
-        | GrantSettings::TokenExchange(_) => {
-            granted_for(settings, &mut add);
-        }
+        | GrantSettings::TokenExchange(_)
+        | GrantSettings::Login(_) => granted_for(settings, &mut add),
     }
     Ok(format!("{} {}", settings.name, hex(context)))
 }

@@ -2,6 +2,7 @@
 
 mod client_auth;
 mod described;
+mod login;
 mod token_exchange;
 
 use std::time::Duration;
@@ -15,6 +16,7 @@ use crate::token::Inject;
 
 pub use client_auth::{BasicEncoding, ClientAuthSettings};
 pub use described::{DescribedBody, DescribedRequest, ExecSettings, StepSettings};
+pub use login::{AuthorizationSettings, LoginSettings, LoginWay, Pkce, RedirectUri};
 pub use token_exchange::{ActorSettings, SubjectSource, TokenExchangeSettings};
 
 /// One credential.
@@ -82,6 +84,8 @@ pub enum GrantSettings {
     },
     /// RFC 8693.
     TokenExchange(TokenExchangeSettings),
+    /// A person logs in (RFC 6749 §4.1, RFC 8628); what lasts is the refresh token that it brings.
+    Login(Box<LoginSettings>),
 }
 
 impl GrantSettings {
@@ -96,7 +100,7 @@ impl GrantSettings {
             | Self::Exec(_)
             | Self::Static { .. }
             | Self::TokenExchange(_) => true,
-            Self::RefreshToken { .. } => false,
+            Self::RefreshToken { .. } | Self::Login(_) => false,
         }
     }
 }

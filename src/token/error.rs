@@ -19,6 +19,14 @@ pub enum TokenError {
         /// `error_description`, shortened and without control characters. For the log alone.
         description: Option<String>,
     },
+    /// The credential's grant needs a person, and nobody has logged in, or what they brought has ended.
+    #[error("a person has to log in: run `bearer-proxy login {credential}`{}", because(.refused))]
+    NeedsLogin {
+        /// Which credential.
+        credential: String,
+        /// With what the authorization server refused what the last login brought.
+        refused: Option<String>,
+    },
     /// The request brought no token that could be exchanged for another (RFC 8693).
     #[error("the request brings no bearer token to exchange")]
     NoSubject,
@@ -72,7 +80,7 @@ impl TokenError {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Refused { .. } | Self::NoSubject | Self::BadSubject { .. } => false,
+            Self::Refused { .. } | Self::NeedsLogin { .. } | Self::NoSubject | Self::BadSubject { .. } => false,
             Self::Unavailable { .. }
             | Self::Unreachable(_)
             | Self::TimedOut
@@ -90,6 +98,7 @@ impl TokenError {
     pub fn code(&self) -> &str {
         match self {
             Self::Refused { code, .. } | Self::BadSubject { code, .. } => code,
+            Self::NeedsLogin { .. } => "needs_login",
             Self::NoSubject => "no_subject",
             Self::Unavailable { .. } => "unavailable",
             Self::Unreachable(_) => "unreachable",
@@ -109,6 +118,7 @@ impl TokenError {
         match self {
             Self::Unavailable { retry_after, .. } => *retry_after,
             Self::Refused { .. }
+            | Self::NeedsLogin { .. }
             | Self::NoSubject
             | Self::BadSubject { .. }
             | Self::Unreachable(_)
@@ -131,6 +141,10 @@ pub struct Failure {
     pub error: Arc<TokenError>,
     /// Until the next attempt will be made; never zero.
     pub retry_after: Duration,
+}
+
+fn because(refused: &Option<String>) -> String {
+    refused.as_ref().map(|code| format!("; its refresh token was refused: {code}")).unwrap_or_default()
 }
 
 fn in_parentheses(text: &Option<String>) -> String {

@@ -27,6 +27,7 @@ mod hops;
 mod interim;
 mod life;
 mod listeners;
+mod login;
 mod observability;
 mod parking;
 mod pool;

@@ -3,6 +3,7 @@
 use super::CredentialSection;
 use super::described;
 use super::exec;
+use super::login;
 use super::request::Request;
 use super::token_exchange;
 use crate::config::read::Field;
@@ -24,6 +25,8 @@ pub(crate) enum GrantName {
     Exec,
     Static,
     TokenExchange,
+    AuthorizationCode,
+    DeviceCode,
 }
 
 words! {
@@ -35,13 +38,16 @@ words! {
         "exec" => GrantName::Exec,
         "static" => GrantName::Static,
         "token_exchange" => GrantName::TokenExchange,
+        "authorization_code" => GrantName::AuthorizationCode,
+        "device_code" => GrantName::DeviceCode,
     }
-    later { "jwt_bearer", "signed_jwt", "authorization_code", "device_code" }
+    later { "jwt_bearer", "signed_jwt" }
 }
 
 /// Keys that do not belong to this grant.
 pub(super) fn refuse_foreign_keys(section: &CredentialSection, grant: GrantName, reader: &mut Reader<'_>) {
     const EXCHANGING: &[GrantName] = &[GrantName::TokenExchange];
+    const OF_PEOPLE: &[GrantName] = &[GrantName::AuthorizationCode, GrantName::DeviceCode];
     let asking_or = |others: &[GrantName]| [ASKING, others].concat();
     // A token that is there already needs these only to go on with.
     let going_on = section.then.is_some().then_some(GrantName::Static);
@@ -62,6 +68,10 @@ pub(super) fn refuse_foreign_keys(section: &CredentialSection, grant: GrantName,
         (at(&section.actor_token), EXCHANGING),
         (at(&section.actor_token_type), EXCHANGING),
         (at(&section.subjects), EXCHANGING),
+        (at(&section.authorization_url), &[GrantName::AuthorizationCode]),
+        (at(&section.device_authorization_url), OF_PEOPLE),
+        (at(&section.authorization), OF_PEOPLE),
+        (at(&section.revocation_url), OF_PEOPLE),
         (at(&section.token_url), ASKING),
         (at(&section.issuer), ASKING),
         (at(&section.client_id), &client),
@@ -75,6 +85,7 @@ pub(super) fn refuse_foreign_keys(section: &CredentialSection, grant: GrantName,
         (at(&section.refresh), &all),
     ];
     refuse(&owners, grant, reader);
+    login::refuse_keys_of_codes(section, grant, reader);
     if let Some(request) = &section.request {
         refuse_foreign_keys_of_request(&request.value, grant, &client, reader);
         if grant == GrantName::Exec && section.then.is_none() {
@@ -84,8 +95,14 @@ pub(super) fn refuse_foreign_keys(section: &CredentialSection, grant: GrantName,
 }
 
 /// Grants that ask a token endpoint.
-const ASKING: &[GrantName] =
-    &[GrantName::ClientCredentials, GrantName::Password, GrantName::RefreshToken, GrantName::TokenExchange];
+const ASKING: &[GrantName] = &[
+    GrantName::ClientCredentials,
+    GrantName::Password,
+    GrantName::RefreshToken,
+    GrantName::TokenExchange,
+    GrantName::AuthorizationCode,
+    GrantName::DeviceCode,
+];
 
 /// Keys of `request` that do not belong to this grant; all but these belong to each that may have a `request`.
 fn refuse_foreign_keys_of_request(request: &Request, grant: GrantName, client: &[GrantName], reader: &mut Reader<'_>) {
@@ -129,6 +146,8 @@ impl GrantName {
             Self::Exec => "exec",
             Self::Static => "static",
             Self::TokenExchange => "token_exchange",
+            Self::AuthorizationCode => "authorization_code",
+            Self::DeviceCode => "device_code",
         }
     }
 }
@@ -160,6 +179,7 @@ pub(super) fn grant(
         GrantName::Exec => exec::exec(section, reader).map(GrantSettings::Exec),
         GrantName::Static => Some(GrantSettings::Static { token: needed(&keys.token, "token")? }),
         GrantName::TokenExchange => token_exchange::grant(section, reader),
+        GrantName::AuthorizationCode | GrantName::DeviceCode => login::grant(section, grant, reader),
     }
 }
 

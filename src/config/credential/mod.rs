@@ -7,6 +7,7 @@ mod client_auth;
 mod described;
 mod exec;
 mod inject;
+mod login;
 mod request;
 mod response;
 mod token_exchange;
@@ -20,6 +21,7 @@ use described::Step;
 use exec::Command;
 use http::HeaderName;
 use inject::Injects;
+use login::Authorization;
 use request::Request;
 use response::Lifetime;
 use response::Refresh;
@@ -75,6 +77,10 @@ section! {
         actor_token: SecretSource;
         actor_token_type: TokenType;
         subjects: SubjectBounds;
+        authorization_url: TokenUrl;
+        device_authorization_url: TokenUrl;
+        authorization: Authorization;
+        revocation_url: TokenUrl;
         request: Request;
         response: Response;
         then: Vec<Placed<Step>>;
@@ -86,8 +92,7 @@ section! {
         inject: Injects;
     }
     later {
-        client_assertion, client_assertion_file, assertion, assertion_file, dpop, authorization_url, authorization,
-        device_authorization_url,
+        client_assertion, client_assertion_file, assertion, assertion_file, dpop,
     }
 }
 
@@ -242,7 +247,7 @@ fn settings(name: String, section: Placed<CredentialSection>, reader: &mut Reade
     let response = response::response(written.response, reader);
     let then = described::steps(written.then, reader);
     let kept = response.values.iter().chain(then.iter().flat_map(|step| &step.response.values));
-    let names: Vec<&str> = kept.map(|(name, _)| name.as_str()).collect();
+    let names: Vec<&str> = kept.map(|(name, _)| name.as_str()).chain(login::kept(grant.as_ref())).collect();
     Some(CredentialSettings {
         name,
         request: request::request(written.request, &reserved, reader),

@@ -126,6 +126,8 @@ impl Reserved {
             GrantName::TokenExchange => {
                 &["subject_token", "subject_token_type", "requested_token_type", "actor_token", "actor_token_type"]
             }
+            GrantName::AuthorizationCode => &["code", "redirect_uri", "code_verifier"],
+            GrantName::DeviceCode => &["device_code"],
             GrantName::ClientCredentials | GrantName::Custom | GrantName::Exec | GrantName::Static => &[],
         };
         let basic = matches!(auth, Some(ClientAuthSettings::SecretBasic { .. }));

@@ -196,15 +196,22 @@ pub(super) fn step_response(written: Field<StepResponse>, reader: &mut Reader<'_
 fn values(written: Field<Named<TokenPlace>>, reader: &mut Reader<'_>) -> Vec<(String, TokenPlace)> {
     let mut values = Vec::new();
     for (name, place) in written.iter().flat_map(|named| named.value.iter()) {
-        match name.value.as_str() {
-            "token" | "assertion" => reader.wrong(&name.at, "stands for something else already; choose another name"),
-            text if !template::is_name(text) => {
-                reader.wrong(&name.at, "must be of letters, digits and `_`, to stand in braces as `{name}`");
-            }
-            text => values.push((text.to_owned(), place.value.clone())),
+        if is_value_name(name, reader) {
+            values.push((name.value.clone(), place.value.clone()));
         }
     }
     values
+}
+
+/// Whether a value may be kept under this name.
+pub(super) fn is_value_name(name: &Placed<String>, reader: &mut Reader<'_>) -> bool {
+    let wrong = match name.value.as_str() {
+        "token" | "assertion" => "stands for something else already; choose another name",
+        text if !template::is_name(text) => "must be of letters, digits and `_`, to stand in braces as `{name}`",
+        _ => return true,
+    };
+    reader.wrong(&name.at, wrong);
+    false
 }
 
 /// `lifetime.*`. A reply that is nothing but a token says no lifetime, unless the token is a JWT: that is worth a word.

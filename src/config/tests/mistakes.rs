@@ -16,6 +16,8 @@ fn table() -> Vec<(String, &'static str)> {
     add(client, CLIENT);
     add(exchange, EXCHANGE);
     add(custom, CUSTOM);
+    add(code, CODE);
+    add(device, DEVICE);
     table
 }
 
@@ -33,6 +35,54 @@ fn exchange(keys: &str) -> String {
 fn custom(keys: &str) -> String {
     credential_with(&format!("grant: custom\n{keys}"))
 }
+
+/// A login in a browser.
+fn code(keys: &str) -> String {
+    credential_with(&format!("grant: authorization_code\ntoken_url: https://a.example/token\n{keys}"))
+}
+
+/// A login on another device.
+fn device(keys: &str) -> String {
+    credential_with(&format!("grant: device_code\ntoken_url: https://a.example/token\nclient_id: i\n{keys}"))
+}
+
+const CODE: &[(&str, &str)] = &[
+    ("client_id: i\nauthorization_url: »http://a.example", "must be https"),
+    ("client_id: i\nauthorization_url: https://a.example\nusername: »u", "belongs to the grant `password`"),
+    (
+        "client_id: i\nauthorization_url: https://a.example\nauthorization: {params: {»state: x}}",
+        "is sent already, by another key",
+    ),
+    ("client_id: i\nauthorization_url: https://a.example\nauthorization: {pkce: »plain}", "write S256 or off"),
+    (
+        "client_id: i\nauthorization_url: https://a.example\nauthorization: {redirect_uri: »http://a.example/cb}",
+        "must be https, or http to loopback",
+    ),
+    (
+        "client_id: i\nauthorization_url: https://a.example\nauthorization: {redirect_uri: »\"https://a.example/#x\"}",
+        "must have no fragment",
+    ),
+    (
+        "client_id: i\nauthorization_url: https://a.example\nauthorization: {values: {»token: x}}",
+        "stands for something else already",
+    ),
+    ("client_id: i\nauthorization_url: https://a.example\nauthorization: {»pckce: off}", "did you mean \"pkce\"?"),
+    (
+        "client_id: i\nauthorization_url: https://a.example\nrequest: {params: {»code_verifier: x}}",
+        "is sent already, by another key",
+    ),
+];
+
+const DEVICE: &[(&str, &str)] = &[
+    (
+        "device_authorization_url: https://a.example\nauthorization_url: »https://a.example",
+        "belongs to the grant `authorization_code`",
+    ),
+    (
+        "device_authorization_url: https://a.example\nauthorization: {pkce: »off}",
+        "belongs to the grant `authorization_code`, not to `device_code`",
+    ),
+];
 
 const CUSTOM: &[(&str, &str)] = &[
     ("request: »{body: {json: {a: b}}}", "\"url\" is missing; write for example `url: https://host/path`"),
@@ -221,6 +271,12 @@ const CREDENTIAL: &[(&str, &str)] = &[
     ("»grant: refresh_token\ntoken_url: https://a.example", "\"refresh_token\" is missing"),
     ("»grant: static", "\"token\" is missing"),
     ("»grant: token_exchange\ntoken_url: https://a.example", "\"subject_token\" is missing"),
+    (
+        "»grant: authorization_code\ntoken_url: https://a.example\nclient_id: i",
+        "\"authorization_url\" is missing; write `authorization_url: https://host/path`, or `issuer:",
+    ),
+    ("»grant: device_code\ntoken_url: https://a.example\nclient_id: i", "\"device_authorization_url\" is missing"),
+    ("»grant: device_code\nissuer: https://a.example", "\"client_id\" is missing"),
     (
         "grant: static\ntoken: t\ntoken_url: »https://a.example",
         "belongs to the grant `client_credentials` or `password`",

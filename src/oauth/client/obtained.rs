@@ -100,7 +100,8 @@ impl KeptValues {
         let mut kept = self.kept();
         match ask {
             Ask::OwnGrant => *kept = values.over(&Words::default())?,
-            Ask::Refresh(_) => *kept = values.over(&kept)?,
+            // What came with the code is among them.
+            Ask::Refresh(_) | Ask::Code(_) | Ask::Device(_) => *kept = values.over(&kept)?,
             // One caller's values are not another's.
             Ask::OnBehalf(_) => return values.over(&Words::default()),
         }

@@ -117,6 +117,9 @@ impl OAuthClient {
                 let refresh_token = refresh_token.clone();
                 is_spent && self.blocking(move |_| refresh_token.read()).await?.expose() != token.expose()
             }
+            // Nobody is here to ask.
+            GrantSettings::Login(_) if is_spent => return Err(self.needs_login(Some(code.clone()))),
+            GrantSettings::Login(_) => false,
             // A client that is not believed would not be believed with another grant.
             _ => code != "invalid_client",
         };
@@ -128,14 +131,14 @@ impl OAuthClient {
     }
 
     /// A login that is no OAuth has nowhere to refresh at, unless the file says where.
-    fn uses_refresh_tokens(&self) -> bool {
+    pub(super) fn uses_refresh_tokens(&self) -> bool {
         let CredentialSettings { refresh, endpoint, request, .. } = &*self.settings;
         refresh.use_refresh_token && (endpoint.is_some() || request.refresh_url.is_some())
     }
 
     /// How long a turn may take: discovery, a refresh that is refused, the own grant, and what follows. The refresh comes
     /// first, so that what is rotated is saved within the turn.
-    fn longest(&self) -> Duration {
+    pub(super) fn longest(&self) -> Duration {
         let requests = u32::try_from(self.settings.then.len()).unwrap_or(u32::MAX).saturating_add(3);
         self.settings.request.timeout.saturating_mul(requests).saturating_add(Duration::from_secs(5))
     }

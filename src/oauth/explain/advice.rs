@@ -41,7 +41,9 @@ pub(super) fn on(error: &TokenError, settings: &CredentialSettings) -> Option<&'
             "check that the subject token is of this server, has not expired, and is what subject_token_type says; \
             some servers say so of a wrong audience, scope or actor token too",
         ),
-        TokenError::Secret(_) | TokenError::Store(_) | TokenError::RenewedTooOften => None,
+        TokenError::NeedsLogin { .. } | TokenError::Secret(_) | TokenError::Store(_) | TokenError::RenewedTooOften => {
+            None
+        }
     }
 }
 

@@ -3,20 +3,25 @@
 //! A grant is made from its settings for one request, with its secrets as they are at that moment, and then does no
 //! I/O: it fills a [`TokenRequest`].
 
+mod authorization_code;
 mod client_credentials;
 mod custom;
+mod device_code;
 mod exec;
+mod no_login;
 mod password;
 mod refresh_token;
 mod static_token;
 mod token_exchange;
 
 use super::request::{Described, TokenRequest};
-use super::settings::GrantSettings;
+use super::settings::{GrantSettings, LoginWay};
 use crate::secret::{Secret, SecretError};
 use crate::token::TokenError;
 use crate::token::template::Words;
 
+pub(super) use authorization_code::AuthorizationCode;
+pub(super) use device_code::DeviceCode;
 pub(super) use exec::Exec;
 pub(super) use refresh_token::RefreshToken;
 
@@ -51,6 +56,7 @@ pub(super) fn read(settings: &GrantSettings) -> Result<Box<dyn Grant>, SecretErr
         GrantSettings::Exec(settings) => Box::new(Exec::read(settings)?),
         GrantSettings::Static { token } => Box::new(static_token::StaticToken { token: token.read()? }),
         GrantSettings::TokenExchange(exchange) => Box::new(token_exchange::TokenExchange::read(exchange, None)?),
+        GrantSettings::Login(_) => Box::new(no_login::NoLogin),
     })
 }
 
@@ -74,5 +80,9 @@ pub(super) fn name(settings: &GrantSettings) -> &'static str {
         GrantSettings::Exec(_) => "exec",
         GrantSettings::Static { .. } => "static",
         GrantSettings::TokenExchange(_) => "token_exchange",
+        GrantSettings::Login(login) => match login.way {
+            LoginWay::AuthorizationCode => "authorization_code",
+            LoginWay::DeviceCode => "device_code",
+        },
     }
 }

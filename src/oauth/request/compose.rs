@@ -5,6 +5,7 @@
 //! §2.2), without which servers fall back to another audience. `request.params.grant_type` is for the credential's own
 //! grant alone.
 
+use http::HeaderName;
 use url::Url;
 
 use super::{Ask, Inputs, TokenRequest, Value};
@@ -24,7 +25,9 @@ pub(in crate::oauth) fn compose(
     request.set_method(settings.request.method.clone());
     request.set_format(settings.request.format);
     inputs.grant.apply(&mut request)?;
-    if kind.own && !settings.scope.is_empty() {
+    // Scope was said when the person was asked (RFC 6749 §4.1.3, RFC 8628 §3.4 know none here).
+    let is_of_login = matches!(ask, Ask::Code(_) | Ask::Device(_));
+    if kind.own && !is_of_login && !settings.scope.is_empty() {
         request.set("scope", Secret::new(settings.scope.join(&settings.request.scope_separator)));
     }
     for (name, values) in [("audience", &settings.audience), ("resource", &settings.resource)] {
@@ -40,15 +43,44 @@ pub(in crate::oauth) fn compose(
     if settings.request.omit_grant_type {
         request.remove("grant_type");
     }
+    rename(&mut request, settings);
     add_parameters(&mut request, inputs.params, inputs.refresh_params, kind);
     inputs.concealed.into_iter().for_each(|secret| request.conceal(secret));
-    for (name, value) in inputs.headers {
+    add_headers(&mut request, inputs.headers);
+    Ok(request)
+}
+
+/// A request to an endpoint beside the token endpoint, at which the client proves itself alike (RFC 7009 §2.1, RFC 8628
+/// §3.1): a form with these parameters.
+pub(in crate::oauth) fn compose_beside(
+    settings: &CredentialSettings,
+    inputs: Inputs,
+    url: Url,
+    parameters: Vec<(String, Secret)>,
+) -> Result<TokenRequest, TokenError> {
+    let mut request = TokenRequest::new(url);
+    parameters.into_iter().for_each(|(name, value)| request.set(&name, value));
+    inputs.auth.sign(&mut request)?;
+    rename(&mut request, settings);
+    inputs.concealed.into_iter().for_each(|secret| request.conceal(secret));
+    add_headers(&mut request, inputs.headers);
+    Ok(request)
+}
+
+/// Parameters that this server calls otherwise.
+fn rename(request: &mut TokenRequest, settings: &CredentialSettings) {
+    if let GrantSettings::Login(login) = &settings.grant {
+        login.authorization.rename.iter().for_each(|(standard, theirs)| request.rename(standard, theirs));
+    }
+}
+
+fn add_headers(request: &mut TokenRequest, headers: Vec<(HeaderName, Secret)>) {
+    for (name, value) in headers {
         // The client authentication's own header field stays; the length and the connection are the wire's affair.
         if !request.has_header(&name) && !FRAMING.contains(&name.as_str()) {
             request.set_header(name, value);
         }
     }
-    Ok(request)
 }
 
 /// Header fields that no file may write: they decide where a message ends.

@@ -36,6 +36,8 @@ impl Inputs {
             grant: match ask {
                 Ask::OwnGrant => grant::read(&settings.grant)?,
                 Ask::OnBehalf(subject) => grant::read_for(&settings.grant, subject)?,
+                Ask::Code(code) => Box::new(code.clone()),
+                Ask::Device(device) => Box::new(device.clone()),
                 Ask::Refresh(token) => Box::new(grant::RefreshToken { refresh_token: token.clone() }),
             },
             auth: client_auth::read(&settings.client_auth, settings.client_id.as_ref())?,

@@ -13,10 +13,11 @@ mod scrub;
 use http::{HeaderName, Method};
 use url::Url;
 
+use super::grant::{AuthorizationCode, DeviceCode};
 use super::settings::{BodyFormat, ParamValue};
 use crate::secret::{Secret, SecretError};
 
-pub(super) use compose::{compose, own_url};
+pub(super) use compose::{compose, compose_beside, own_url};
 pub(super) use described::Described;
 pub(super) use encode::{HttpRequest, OUR_NAME};
 pub(super) use inputs::Inputs;
@@ -29,6 +30,10 @@ pub(super) enum Ask {
     OwnGrant,
     /// With its own grant, on behalf of the subject that a request brought (RFC 8693).
     OnBehalf(Secret),
+    /// With the code that a person's login brought (RFC 6749 §4.1.3).
+    Code(AuthorizationCode),
+    /// With the code of a device that a person may have confirmed (RFC 8628 §3.4).
+    Device(DeviceCode),
     /// With a refresh token that an earlier answer brought (RFC 6749 §6).
     Refresh(Secret),
 }
@@ -126,6 +131,13 @@ impl TokenRequest {
     /// Writes a parameter whose text we know.
     pub(super) fn set_text(&mut self, name: &str, text: &str) {
         self.set(name, Secret::new(text));
+    }
+
+    /// Sends a parameter under another name.
+    pub(super) fn rename(&mut self, standard: &str, theirs: &str) {
+        if let Some((name, _)) = self.parameters.iter_mut().find(|(name, _)| name == standard) {
+            theirs.clone_into(name);
+        }
     }
 
     /// Leaves a parameter out.

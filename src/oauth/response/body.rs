@@ -81,7 +81,7 @@ impl Body {
     }
 
     /// Whether it has an `error` that means one: `null`, `""`, `false` and `0` do not.
-    pub(super) fn says_error(&self) -> bool {
+    pub(in crate::oauth) fn says_error(&self) -> bool {
         match self.at("/error") {
             None | Some(Value::Null | Value::Bool(false)) => false,
             Some(Value::String(text)) => !text.is_empty(),

@@ -25,7 +25,8 @@ use crate::token::TokenError;
 
 pub(super) use body::Body;
 pub(super) use lifetime::{jwt_left, jwt_lifetime};
-pub(super) use refusal::{is_known, is_of_refresh_token};
+pub(super) use refusal::read as read_refusal;
+pub(super) use refusal::{code, is_known, is_of_refresh_token, shortened};
 pub(super) use values::Values;
 
 /// A token, and what came with it.
@@ -33,6 +34,8 @@ pub(super) struct TokenResponse {
     pub(super) access_token: Secret,
     pub(super) lifetime: Duration,
     pub(super) refresh_token: Option<RefreshTokenAnswer>,
+    /// OpenID Connect Core §3.1.3.3.
+    pub(super) id_token: Option<Secret>,
     pub(super) values: Values,
 }
 
@@ -67,6 +70,7 @@ pub(super) fn read(
     })?;
     refuse_other_types(body, &settings.grant)?;
     Ok(TokenResponse {
+        id_token: body.text_at("/id_token").map(Secret::new),
         lifetime: lifetime::of(answer, body, &access_token, places, &settings.lifetime, now),
         access_token,
         refresh_token: body.text_at(&places.refresh_token.0).filter(|text| !text.is_empty()).map(|text| {

@@ -17,7 +17,7 @@ use crate::oauth::endpoint::Answer;
 use crate::token::TokenError;
 
 /// Why there is no token in this answer.
-pub(super) fn read(answer: &Answer, body: &Body, now: SystemTime) -> TokenError {
+pub(in crate::oauth) fn read(answer: &Answer, body: &Body, now: SystemTime) -> TokenError {
     let status = answer.status;
     let (code, description) = error_of(body);
     let verdict = code.as_deref().is_some_and(|code| VERDICTS.contains(&code));
@@ -107,14 +107,14 @@ fn error_of(body: &Body) -> (Option<String>, Option<String>) {
 }
 
 /// A code, reduced to 64 characters; nothing if it is no word, for codes are shown to everybody.
-fn code(said: &str) -> Option<String> {
+pub(in crate::oauth) fn code(said: &str) -> Option<String> {
     let word =
         said.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b':' | b'/'));
     word.then(|| said.chars().take(64).collect())
 }
 
 /// A server's text for our log: one line, 300 characters.
-fn shortened(text: &str) -> String {
+pub(in crate::oauth) fn shortened(text: &str) -> String {
     let words: Vec<&str> = text.split(|letter: char| letter.is_control() || letter.is_whitespace()).collect();
     let line = words.into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
     match line.char_indices().nth(300) {

@@ -160,11 +160,12 @@ impl TokenCache {
         let live = self.current.load_full().filter(|token| token.is_live(now));
         let renewal = self.renewal();
         let last_error = renewal.backoff.last_error();
-        let state = match (&live, last_error.map(TokenError::is_transient)) {
+        let state = match (&live, last_error) {
             (Some(_), _) => State::Live,
-            (None, Some(true)) => State::Failing,
-            (None, Some(false)) => State::Refused,
             (None, None) => State::Idle,
+            (None, Some(TokenError::NeedsLogin { .. })) => State::NeedsLogin,
+            (None, Some(error)) if error.is_transient() => State::Failing,
+            (None, Some(_)) => State::Refused,
         };
         Status {
             name: self.name.clone(),

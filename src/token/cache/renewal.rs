@@ -199,6 +199,8 @@ impl TokenCache {
             Some(_) | None => Serving::No,
         };
         renewal.report.failure(&self.name, &failure.error, failure.retry_after, serving);
+        // Looked for until somebody has logged in: with a readiness check in front, nobody else would ask.
+        renewal.wanted |= matches!(*failure.error, TokenError::NeedsLogin { .. });
         if self.is_wanted(renewal, now)
             && let Some(at) = renewal.backoff.wake_at(now)
         {

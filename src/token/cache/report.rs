@@ -43,13 +43,19 @@ impl Report {
     /// An attempt failed.
     pub(super) fn failure(&mut self, credential: &str, error: &TokenError, retry_in: Duration, serving: Serving) {
         let (code, retry_in_s) = (error.code(), retry_in.as_secs());
+        let is_transient = error.is_transient();
+        // What a person must change is as bad while the current token lives.
+        let serving = if is_transient { serving } else { Serving::No };
         let trouble = Trouble { code: code.to_owned(), serving };
         if self.trouble.as_ref() == Some(&trouble) {
             debug!(credential, error.kind = code, %error, retry_in_s, "no token could be obtained, as before");
             return;
         }
         self.trouble = Some(trouble);
-        match (error.is_transient(), serving) {
+        match (is_transient, serving) {
+            (false, _) if matches!(error, TokenError::NeedsLogin { .. }) => {
+                error!(credential, error.kind = code, "{error}")
+            }
             (false, _) => error!(
                 credential, error.kind = code, %error, retry_in_s,
                 "the authorization server refuses this credential: its settings or its secret must be changed"

@@ -32,6 +32,8 @@ pub enum State {
     Failing,
     /// None: refused for good until something changes.
     Refused,
+    /// None: a person has to log in.
+    NeedsLogin,
 }
 
 /// Counts attempts by outcome.

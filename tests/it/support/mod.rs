@@ -10,6 +10,7 @@ pub mod binary;
 mod captured;
 pub mod certificates;
 mod downstream;
+pub mod issuer;
 pub mod proxy;
 pub mod refusal;
 pub mod sent;

@@ -215,3 +215,19 @@ async fn a_token_that_died_on_the_way_is_a_failure() {
     assert_eq!(cache.get().await.unwrap_err().error.code(), "malformed_answer");
     assert!(cache.current(Moment::now()).is_none());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_login_is_taken_up_in_the_background_although_nobody_asks() {
+    let source = Script::of([Step::Lasting(seconds(100)), nobody_logged_in(), nobody_logged_in()]);
+    let cache = cache(&source);
+    cache.get().await.unwrap();
+    // The first is used, and its renewal refused: from here on nobody asks.
+    pass(seconds(200)).await;
+    assert_eq!(cache.status(Moment::now()).state, State::NeedsLogin);
+    let before = source.fetches();
+    source.changed.store(true, SeqCst);
+    pass(seconds(11)).await;
+    assert_eq!(source.fetches(), before + 1, "looked for within ten seconds");
+    assert_eq!(current(&cache), Some(before + 1));
+    assert_eq!(cache.status(Moment::now()).state, State::Live);
+}

@@ -125,3 +125,23 @@ async fn too_many_forced_renewals_are_one_warning() {
     assert_eq!(warnings.len(), 1, "{warnings:?}");
     assert!(warnings[0].contains("renewed_too_often"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_person_who_has_to_log_in_is_called_once_with_the_command() {
+    let log = Log::default();
+    let _guard = tracing::subscriber::set_default(log.clone());
+    let refused = TokenError::NeedsLogin { credential: "zpax".to_owned(), refused: Some("invalid_grant".to_owned()) };
+    let steps = [Step::Lasting(LIFETIME), Step::Fail(refused)].into_iter().chain((0..5).map(|_| nobody_logged_in()));
+    let source = Script::of(steps);
+    let cache = cache(&source);
+    cache.get().await.unwrap();
+    // While the first token still serves, when it has ended, and again and again after.
+    for _ in 0..12 {
+        pass(seconds(100)).await;
+        let _ = cache.get().await;
+    }
+    let errors = log.said(Level::ERROR);
+    assert_eq!(errors.len(), 1, "{errors:?}");
+    assert!(errors[0].contains("bearer-proxy login zpax") && errors[0].contains("invalid_grant"), "{errors:?}");
+    assert!(log.said(Level::WARN).is_empty());
+}

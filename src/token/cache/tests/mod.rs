@@ -133,6 +133,10 @@ pub(super) fn refused() -> Step {
     Step::Fail(TokenError::Refused { code: "invalid_client".to_owned(), description: None })
 }
 
+pub(super) fn nobody_logged_in() -> Step {
+    Step::Fail(TokenError::NeedsLogin { credential: "zpax".to_owned(), refused: None })
+}
+
 pub(super) fn away() -> Step {
     Step::Fail(TokenError::Unreachable("connection refused".to_owned()))
 }
