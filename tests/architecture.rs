@@ -24,7 +24,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     // Getting and keeping tokens; talking to an API.
     ("upstream", &["tls"]),
     ("token", &["secret"]),
-    ("oauth", &["token", "secret", "tls"]),
+    ("oauth", &["token", "secret", "tls", "jose"]),
     // A request's way. `forward` and `oauth` do not know each other: that is the wall that matters.
     ("forward", &["route", "token", "upstream", "telemetry"]),
     ("server", &["forward", "access", "telemetry", "tls"]),

@@ -8,6 +8,7 @@ mod exec;
 pub(super) mod login;
 pub(super) mod logout;
 mod obtained;
+mod proof;
 mod then;
 mod turn;
 
@@ -21,6 +22,7 @@ use url::Url;
 use self::obtained::KeptValues;
 pub(super) use self::obtained::Obtained;
 use super::discovery::Discovery;
+use super::dpop::Dpop;
 use super::endpoint::{Answer, TokenEndpoint};
 use super::explain::{Explanation, Step};
 use super::files::Seen;
@@ -41,6 +43,7 @@ pub struct OAuthClient {
     settings: Arc<CredentialSettings>,
     wire: TokenEndpoint,
     discovery: Option<Discovery>,
+    dpop: Option<Dpop>,
     store: Arc<dyn TokenStore>,
     /// Held across the requests of a fetch: a rotating refresh token that is used twice at once is lost.
     kept: tokio::sync::Mutex<Kept>,
@@ -62,6 +65,7 @@ impl OAuthClient {
         Ok(Self {
             wire: TokenEndpoint::new(&settings.request.tls, settings.request.timeout)?,
             discovery,
+            dpop: Dpop::new(&settings, &store),
             kept: tokio::sync::Mutex::new(Kept::new(Arc::clone(&store))),
             store,
             seen: Seen::default(),
@@ -103,7 +107,7 @@ impl OAuthClient {
     }
 
     /// One request to the token endpoint, and its answer.
-    pub(super) async fn ask(&self, ask: Ask, steps: &mut Vec<Step>) -> Result<Answered, TokenError> {
+    async fn ask_once(&self, ask: Ask, steps: &mut Vec<Step>) -> Result<Answered, TokenError> {
         if self.needs_person() && matches!(ask, Ask::OwnGrant) {
             return Err(self.needs_login(None));
         }
@@ -112,7 +116,10 @@ impl OAuthClient {
             let ask = ask.clone();
             self.blocking(move |settings| Inputs::read(settings, &ask)).await?
         };
-        let request = request::compose(&self.settings, inputs, &ask, url)?;
+        let mut request = request::compose(&self.settings, inputs, &ask, url)?;
+        if let Some(dpop) = &self.dpop {
+            dpop.sign(&mut request).await?;
+        }
         let mut step = Step::asking(&request, &ask, &self.settings);
         // The lifetime counts from before the request: it began somewhere between then and the answer.
         let issued = Moment::now();
@@ -135,6 +142,9 @@ impl OAuthClient {
         let http = request.encode()?;
         step.sent(&http, request);
         let answer = self.wire.send(http).await?;
+        if let Some(dpop) = &self.dpop {
+            dpop.learn(request.url(), &answer.headers);
+        }
         let body = response::body(&answer);
         step.received_for(&answer, &body, request);
         read(&answer, &body).map_err(|error| request.scrub_error(error))
@@ -180,7 +190,7 @@ impl TokenSource for OAuthClient {
             let token = Obtained::from(access.clone()).into_token(&self.settings);
             token.is_ok_and(|token| token.is_fresh(Moment::now()))
         };
-        let fetch = async move { self.obtain(&serves, &mut Vec::new()).await?.into_token(&self.settings) };
+        let fetch = async move { self.token(self.obtain(&serves, &mut Vec::new()).await?).await };
         Box::pin(fetch.instrument(span))
     }
 

@@ -6,6 +6,7 @@
 mod client;
 mod client_auth;
 mod discovery;
+mod dpop;
 mod endpoint;
 mod explain;
 mod files;
@@ -24,5 +25,6 @@ pub use client::OAuthClient;
 pub use client::device_login::DeviceLogin;
 pub use client::login::{Authorization, LoggedIn};
 pub use client::logout::{Holding, LoggedOut, Revoked};
+pub use dpop::{DpopAlgorithm, DpopKeyError, DpopSettings, algorithm_of_file};
 pub use explain::{Explanation, Issued, Step};
 pub use login::LoginError;

@@ -70,9 +70,8 @@ struct OnBehalf {
 
 impl TokenSource for OnBehalf {
     fn fetch(&self) -> Pin<Box<dyn Future<Output = Result<AccessToken, TokenError>> + Send + '_>> {
-        let settings = self.client.settings();
-        let span = tracing::info_span!("token.fetch", credential = settings.name);
-        let fetch = async { self.client.obtain_for(&self.subject, &mut Vec::new()).await?.into_token(settings) };
+        let span = tracing::info_span!("token.fetch", credential = self.client.settings().name);
+        let fetch = async { self.client.token(self.client.obtain_for(&self.subject, &mut Vec::new()).await?).await };
         Box::pin(fetch.instrument(span))
     }
 

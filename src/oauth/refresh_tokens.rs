@@ -74,7 +74,7 @@ fn mark(settings: &CredentialSettings) -> Result<String, SecretError> {
         add(name.as_str());
         add(value.read()?.expose());
     }
-    add(&format!("{:?} {:?}", settings.response, settings.then));
+    add(&format!("{:?} {:?} {:?}", settings.response, settings.then, settings.dpop));
     Ok(hex(context))
 }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 use http::{HeaderName, Method};
 use url::Url;
 
+use super::dpop::DpopSettings;
 use crate::secret::SecretSource;
 use crate::tls::TlsSettings;
 use crate::token::Inject;
@@ -50,6 +51,8 @@ pub struct CredentialSettings {
     pub refresh: RefreshSettings,
     /// Where the token is written; at least one.
     pub inject: Vec<Inject>,
+    /// `dpop` (RFC 9449).
+    pub dpop: Option<DpopSettings>,
 }
 
 /// `grant`, with its own keys.
@@ -270,5 +273,6 @@ pub(super) fn for_test() -> CredentialSettings {
         lifetime: LifetimeSettings { default: Duration::from_secs(300), max: None },
         refresh: RefreshSettings { margin: None, ahead: None, use_refresh_token: true },
         inject: vec![Inject::default()],
+        dpop: None,
     }
 }

@@ -21,6 +21,14 @@ pub enum Inject {
     },
 }
 
+impl Inject {
+    /// The default of a token that is bound to a key (RFC 9449 §7.1).
+    #[must_use]
+    pub fn bound() -> Self {
+        Self::Header { name: http::header::AUTHORIZATION, format: SecretSource::fixed("DPoP {token}") }
+    }
+}
+
 impl Default for Inject {
     fn default() -> Self {
         Self::Header { name: http::header::AUTHORIZATION, format: SecretSource::fixed("Bearer {token}") }

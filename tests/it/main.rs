@@ -15,6 +15,7 @@ mod cli;
 mod credentials;
 mod custom;
 mod dialects;
+mod dpop;
 mod endings;
 mod exec;
 mod failures;

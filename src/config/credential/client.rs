@@ -83,6 +83,7 @@ pub(super) fn refuse_foreign_keys(section: &CredentialSection, grant: GrantName,
         (at(&section.request), &all),
         (at(&section.response), &reading),
         (at(&section.refresh), &all),
+        (at(&section.dpop), ASKING),
     ];
     refuse(&owners, grant, reader);
     login::refuse_keys_of_codes(section, grant, reader);

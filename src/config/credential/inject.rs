@@ -40,14 +40,15 @@ section! {
 
 /// `inject`; by default `Authorization: Bearer {token}`.
 ///
-/// `values`: the names of `response.values`.
-pub(super) fn inject(written: Field<Injects>, values: &[&str], reader: &mut Reader<'_>) -> Vec<Inject> {
-    let Some(Placed { value: Injects(places), .. }) = written else { return vec![Inject::default()] };
+/// `values`: the names of `response.values`. `bound`: the token is no bearer's, and the scheme is `DPoP` (RFC 9449 §7.1).
+pub(super) fn inject(written: Field<Injects>, values: &[&str], bound: bool, reader: &mut Reader<'_>) -> Vec<Inject> {
+    let default = if bound { Inject::bound() } else { Inject::default() };
+    let Some(Placed { value: Injects(places), .. }) = written else { return vec![default] };
     let mut seen: Vec<Option<HeaderName>> = Vec::new();
     let mut injects = Vec::new();
     for place in places {
         let at = place.at.clone();
-        let Some(inject) = one(place.value, values, reader) else { continue };
+        let Some(inject) = one(place.value, values, &default, reader) else { continue };
         if let Inject::Header { name, .. } = &inject {
             if seen.contains(&Some(name.clone())) {
                 reader.wrong(&at, "this header field is here twice");
@@ -59,7 +60,7 @@ pub(super) fn inject(written: Field<Injects>, values: &[&str], reader: &mut Read
     injects
 }
 
-fn one(written: InjectSection, values: &[&str], reader: &mut Reader<'_>) -> Option<Inject> {
+fn one(written: InjectSection, values: &[&str], default: &Inject, reader: &mut Reader<'_>) -> Option<Inject> {
     let InjectSection { header, format, query } = written;
     if let Some(query) = query {
         if let Some(at) = header.map(|header| header.at).or(format.map(|format| format.at)) {
@@ -84,7 +85,7 @@ fn one(written: InjectSection, values: &[&str], reader: &mut Reader<'_>) -> Opti
             reader.wrong(&format.at, message);
         }
     }
-    let Inject::Header { name, format: default } = Inject::default() else { return None };
+    let Inject::Header { name, format: default } = default.clone() else { return None };
     let name = header.map_or(name, Placed::into_value);
     Some(Inject::Header { name, format: format.map_or(default, Placed::into_value) })
 }

@@ -5,6 +5,7 @@
 mod client;
 mod client_auth;
 mod described;
+mod dpop;
 mod exec;
 mod inject;
 mod login;
@@ -18,6 +19,7 @@ use client::GrantName;
 use client_auth::ClientAuthName;
 use client_auth::ClientSecret;
 use described::Step;
+use dpop::Dpop;
 use exec::Command;
 use http::HeaderName;
 use inject::Injects;
@@ -90,9 +92,10 @@ section! {
         lifetime: Lifetime;
         refresh: Refresh;
         inject: Injects;
+        dpop: Dpop;
     }
     later {
-        client_assertion, client_assertion_file, assertion, assertion_file, dpop,
+        client_assertion, client_assertion_file, assertion, assertion_file,
     }
 }
 
@@ -242,6 +245,7 @@ fn settings(name: String, section: Placed<CredentialSection>, reader: &mut Reade
     let endpoint = client::endpoint(&section, grant_name, reader);
     let client_auth = client_auth::client_auth(&section, reader);
     let reserved = request::Reserved::new(&section.value, grant_name, client_auth.as_ref());
+    let dpop = dpop::dpop(&section, reader);
     let written = section.value;
     let lifetime = response::lifetime(written.lifetime, written.response.as_ref(), reader);
     let response = response::response(written.response, reader);
@@ -252,7 +256,8 @@ fn settings(name: String, section: Placed<CredentialSection>, reader: &mut Reade
         name,
         request: request::request(written.request, &reserved, reader),
         lifetime,
-        inject: inject::inject(written.inject, &names, reader),
+        inject: inject::inject(written.inject, &names, dpop.is_some(), reader),
+        dpop,
         response,
         then,
         refresh: response::refresh(written.refresh),

@@ -54,6 +54,9 @@ impl OAuthClient {
     /// One of the stores, or a secret's file, cannot be used.
     pub async fn inherit(&self, from: &dyn TokenStore) -> Result<(), TokenError> {
         let names = self.blocking(refresh_tokens::names).await?;
+        if let Some(dpop) = &self.dpop {
+            dpop.inherit(from).await?;
+        }
         Ok(self.kept.lock().await.inherit(&names.key, from).await?)
     }
 

@@ -79,6 +79,11 @@ impl TokenRequest {
         }
     }
 
+    /// By default POST.
+    pub(super) fn method(&self) -> &Method {
+        &self.method
+    }
+
     /// Sends it with another method.
     pub(super) fn set_method(&mut self, method: Method) {
         self.method = method;

@@ -19,7 +19,7 @@ use http::HeaderMap;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 
 use super::endpoint::Answer;
-use super::settings::{CredentialSettings, GrantSettings, ResponseSettings, TokenPlace};
+use super::settings::{CredentialSettings, ResponseSettings, TokenPlace};
 use crate::secret::Secret;
 use crate::token::TokenError;
 
@@ -68,7 +68,7 @@ pub(super) fn read(
         Some(_) => refusal::read(answer, body, now),
         None => missing,
     })?;
-    refuse_other_types(body, &settings.grant)?;
+    refuse_other_types(body, settings)?;
     Ok(TokenResponse {
         id_token: body.text_at("/id_token").map(Secret::new),
         lifetime: lifetime::of(answer, body, &access_token, places, &settings.lifetime, now),
@@ -147,11 +147,20 @@ fn without_scheme(value: &str) -> &str {
 
 /// Servers write `bearer`, `Application Access Token` or nothing at all and mean a bearer token. Refused are the names
 /// of schemes in which the bare token is worth nothing; `N_A`, no access token, is right where another type was asked for.
-fn refuse_other_types(body: &Body, grant: &GrantSettings) -> Result<(), TokenError> {
-    let Some(given) = body.text_at("/token_type") else { return Ok(()) };
+///
+/// A credential with `dpop` accepts a bound token alone (RFC 9449 §5): any other would be good for whoever gets hold of it.
+fn refuse_other_types(body: &Body, settings: &CredentialSettings) -> Result<(), TokenError> {
+    let given = body.text_at("/token_type");
+    if settings.dpop.is_some() {
+        return match given.is_some_and(|given| given.trim().eq_ignore_ascii_case("dpop")) {
+            true => Ok(()),
+            false => Err(malformed("its token_type is not `DPoP`: the token is not bound to the key, as `dpop` asks")),
+        };
+    }
+    let Some(given) = given else { return Ok(()) };
     match NOT_BORNE.iter().find(|name| given.trim().eq_ignore_ascii_case(name)) {
         None => Ok(()),
-        Some(&"N_A") if grant.asks_for_a_type() => Ok(()),
+        Some(&"N_A") if settings.grant.asks_for_a_type() => Ok(()),
         Some(name) => Err(malformed(&format!("its token_type is `{name}`, which is no bearer token"))),
     }
 }
