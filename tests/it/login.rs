@@ -427,6 +427,13 @@ async fn a_proxy_that_runs_takes_a_login_up_without_a_restart() {
     assert!(metrics.body_text().contains("needs_login"), "{}", metrics.body_text());
     assert_eq!(issuer.forms("/token").len(), 0, "there is nobody to ask");
 
+    let address = proxy.running().admin_address().unwrap().to_string();
+    let status = || Process::start(command(&["status", "--address", &address], &builder, directory.path())).ended();
+    let before = status().await;
+    assert_eq!(before.code, Some(1), "{before:?}");
+    assert!(before.stdout.contains(&format!("as the proxy at {address} says")), "{}", before.stdout);
+    assert!(before.stdout.contains("needs_login") && before.stdout.contains("bearer-proxy login crm"));
+
     let login = Process::start(command(&["login", "crm", "--no-browser"], &builder, directory.path()));
     let url = login.stdout.wait_for("/authorize?").await;
     assert_eq!(browse(url.trim()).await.status(), 200);
@@ -440,8 +447,7 @@ async fn a_proxy_that_runs_takes_a_login_up_without_a_restart() {
     assert_eq!(tokens(&api), ["M4RK3D-1"], "the login's own access token, and no other");
     assert_eq!(page(&proxy, "/readyz").await.status(), 200);
 
-    let address = proxy.running().admin_address().unwrap().to_string();
-    let status = Process::start(command(&["status", "--address", &address], &builder, directory.path())).ended().await;
+    let status = status().await;
     assert_eq!(status.code, Some(0), "{status:?}");
     assert!(status.stdout.contains("crm") && status.stdout.contains("live"), "{}", status.stdout);
     assert!(!format!("{status:?}").contains(MARK));
