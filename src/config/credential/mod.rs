@@ -49,6 +49,7 @@ use crate::config::read::TokenUrl;
 use crate::config::read::section;
 use crate::config::read::suggest;
 use crate::oauth::settings::CredentialSettings;
+use crate::oauth::settings::GrantSettings;
 use crate::secret::SecretSource;
 use crate::token::Inject;
 use crate::token::store::StoreSettings;
@@ -223,9 +224,12 @@ impl Credentials {
             credential.is_none_or(|credential| credential.settings.grant.is_repeatable())
         };
         for known in self.list.iter().filter(|known| store.is_forgetful() && !lasts(known)) {
-            let message = "its refresh token may be a new one after each use, and is lost at a restart; \
-                           write `token_store: {file: …}`";
-            reader.doubt(&known.name.at, message);
+            let login = known.credential.as_ref().map(|credential| &credential.settings.grant);
+            let why = match login {
+                Some(GrantSettings::Login(_)) => "nobody can log in to it: a login would end with the process",
+                _ => "its refresh token may be a new one after each use, and is lost at a restart",
+            };
+            reader.doubt(&known.name.at, format_args!("{why}; write `token_store: {{file: …}}`"));
         }
     }
 

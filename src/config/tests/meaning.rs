@@ -361,6 +361,8 @@ fn a_login_that_a_store_forgets_is_doubted() {
     for store in ["", "token_store: memory\n"] {
         assert!(matches!(&with(store)[..], [one] if one.message.contains("lost at a restart")), "{store}");
     }
+    let login = credential_with("grant: authorization_code\nissuer: https://a.example\nclient_id: i");
+    assert!(matches!(&right(&login).warnings[..], [one] if one.message.contains("nobody can log in to it")));
     assert!(with("token_store: {file: {path: tokens, key: 0123456789abcdef0123456789abcdef}}\n").is_empty());
 }
 
