@@ -11,9 +11,10 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::support::api::{echo, tokens};
+use super::support::binary::ended;
 use super::support::{
-    Captured, Downstream, Message, Proxy, ProxyBuilder, TokenEndpoint, Upstream, answer, eventually, json_answer,
-    oauth_error, soon,
+    Captured, Downstream, Files, Message, Proxy, ProxyBuilder, TokenEndpoint, Upstream, answer, eventually,
+    json_answer, oauth_error, soon,
 };
 
 const GRANT: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
@@ -367,4 +368,35 @@ async fn neither_subject_nor_token_is_told_to_anybody() {
     for text in told {
         assert!(!text.contains("M4RK3D"), "{text}");
     }
+}
+
+// DESIGN.md section 7
+#[tokio::test]
+async fn the_command_token_wants_the_subject_that_a_request_would_bring() {
+    let (server, upstream) = (Exchanger::start().await, Upstream::saying("hello").await);
+    let files = Files::new();
+    let file = files.write("proxy.yaml", &server.before(&upstream, "").text());
+    let subject = files.write("subject", "alice\n");
+    let refused = files.write("refused", "mallory\n");
+    let path = |path: &std::path::Path| path.to_str().unwrap().to_owned();
+    let token = |subject: Option<String>| {
+        let arguments = ["token".to_owned(), "api".to_owned(), "--config".to_owned(), path(&file)];
+        let subject = subject.map(|subject| ["--subject".to_owned(), subject]);
+        let all: Vec<_> = arguments.into_iter().chain(subject.into_iter().flatten()).collect();
+        async move { ended(&all.iter().map(String::as_str).collect::<Vec<_>>()).await }
+    };
+
+    let without = token(None).await;
+    assert_eq!((without.code, without.stdout.as_str()), (Some(2), ""));
+    assert!(without.stderr.contains("give one with --subject FILE"), "{}", without.stderr);
+    let with = token(Some(path(&subject))).await;
+    assert_eq!((with.code, with.stdout.as_str(), with.stderr.as_str()), (Some(0), "alice-1\n", ""));
+    let explained = token(Some(path(&refused))).await;
+    assert_eq!((explained.code, explained.stdout.as_str()), (Some(1), ""));
+    assert!(explained.stderr.contains("grant token_exchange"), "{}", explained.stderr);
+    assert!(explained.stderr.contains("check that the subject token is of this server"), "{}", explained.stderr);
+    assert!(!explained.stderr.contains("mallory"), "{}", explained.stderr);
+
+    let explain = ended(&["explain", "GET", "/", "--config", &path(&file)]).await;
+    assert!(explain.stdout.contains("exchange    the request's own bearer token"), "{}", explain.stdout);
 }

@@ -7,6 +7,10 @@ use crate::token::TokenError;
 pub(super) const ON_ISSUER: &str = "issuer must be written exactly as the server writes it in its metadata \
     (with or without a slash at its end); or set token_url instead";
 
+/// When a token is not exchanged for another.
+const ON_SUBJECT: &str = "check that the subject token is of this server, has not expired, and is what \
+    subject_token_type says; some servers say so of a wrong audience, scope or actor token too";
+
 /// What to try, where it can be told.
 pub(super) fn on(error: &TokenError, settings: &CredentialSettings) -> Option<&'static str> {
     match error {
@@ -37,10 +41,7 @@ pub(super) fn on(error: &TokenError, settings: &CredentialSettings) -> Option<&'
         ),
         TokenError::Discovery(_) => Some(ON_ISSUER),
         TokenError::NoSubject => Some("give the token to exchange in a file: --subject FILE"),
-        TokenError::BadSubject { .. } => Some(
-            "check that the subject token is of this server, has not expired, and is what subject_token_type says; \
-            some servers say so of a wrong audience, scope or actor token too",
-        ),
+        TokenError::BadSubject { .. } => Some(ON_SUBJECT),
         TokenError::NeedsLogin { .. } | TokenError::Secret(_) | TokenError::Store(_) | TokenError::RenewedTooOften => {
             None
         }
@@ -53,6 +54,7 @@ fn on_code(code: &str, settings: &CredentialSettings) -> Option<&'static str> {
         "unauthorized_client" => {
             "the client is not allowed this grant (some servers say so of a wrong secret too): see its registration"
         }
+        "invalid_grant" | "invalid_request" if matches!(settings.grant, GrantSettings::TokenExchange(_)) => ON_SUBJECT,
         "invalid_grant" => match &settings.grant {
             GrantSettings::Password { .. } => "check username and password; too many wrong ones lock the account",
             GrantSettings::RefreshToken { .. } => {
