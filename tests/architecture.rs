@@ -23,7 +23,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("demo", &[]),
     // Getting and keeping tokens; talking to an API.
     ("upstream", &["tls"]),
-    ("token", &["secret"]),
+    ("token", &["secret", "tls"]),
     ("oauth", &["token", "secret", "tls", "jose"]),
     // A request's way. `forward` and `oauth` do not know each other: that is the wall that matters.
     ("forward", &["route", "token", "upstream", "telemetry"]),
@@ -70,13 +70,19 @@ const NAMED_IN: &[(&str, &[&str], &str)] = &[
             "src/upstream/connector.rs",
             "src/upstream/environment.rs",
             "src/oauth/endpoint.rs",
+            "src/token/store/redis/link.rs",
             "src/app/listening.rs",
             "src/cli/mod.rs",
         ],
         "built in tls/; beside it are those who hold what was built, tell its errors apart, or begin the process",
     ),
     ("tokio::process", &["src/oauth/process.rs"], "the one place that starts a process"),
-    ("tokio_rustls", &["src/server/", "src/upstream/connector.rs"], "handshakes"),
+    ("tokio_rustls", &["src/server/", "src/upstream/connector.rs", "src/token/store/redis/link.rs"], "handshakes"),
+    (
+        "redis",
+        &["src/token/store/redis/", "src/token/store/mod.rs"],
+        "its protocol; the second names the module that is called so",
+    ),
     (
         "aws_lc_rs",
         &[

@@ -25,7 +25,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-pub use snapshot::{RouteStatus, Snapshot};
+pub use snapshot::{RouteStatus, Snapshot, StoreStatus};
 
 use host::Hosts;
 

@@ -43,7 +43,8 @@ pub(super) fn answer(head: &Parts, hosts: Hosts, source: &Source) -> Answer {
 fn ready(snapshot: &Snapshot) -> Answer {
     let status = if snapshot.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let failing: Vec<_> = snapshot.failing().map(credential).collect();
-    page(status, &json!({ "ready": snapshot.is_ready(), "draining": snapshot.draining, "failing": failing }))
+    let (ready, draining, store) = (snapshot.is_ready(), snapshot.draining, store(snapshot));
+    page(status, &json!({ "ready": ready, "draining": draining, "failing": failing, "token_store": store }))
 }
 
 fn metrics(snapshot: &Snapshot) -> Answer {
@@ -52,6 +53,7 @@ fn metrics(snapshot: &Snapshot) -> Answer {
         expires_in: status.expires_in,
         requests: status.requests.clone(),
     });
+    snapshot.metrics.token_store(snapshot.token_store.trouble.is_none());
     text(StatusCode::OK, Metrics::MEDIA_TYPE, snapshot.metrics.exposition(credentials.collect()))
 }
 
@@ -67,9 +69,14 @@ fn status(snapshot: &Snapshot) -> Answer {
             "ready": snapshot.is_ready(),
             "draining": snapshot.draining,
             "credentials": credentials,
+            "token_store": store(snapshot),
             "routes": routes,
         }),
     )
+}
+
+fn store(snapshot: &Snapshot) -> Value {
+    json!({ "kind": snapshot.token_store.kind, "trouble": snapshot.token_store.trouble })
 }
 
 /// Seconds, as in `expires_in` of RFC 6749.

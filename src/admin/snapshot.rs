@@ -18,8 +18,20 @@ pub struct Snapshot {
     pub credentials: Vec<Status>,
     /// In file order.
     pub routes: Vec<RouteStatus>,
+    /// Where tokens are kept.
+    pub token_store: StoreStatus,
     /// The figures.
     pub metrics: Arc<Metrics>,
+}
+
+/// What is told of the token store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreStatus {
+    /// `memory`, `file` or `redis`.
+    pub kind: &'static str,
+    /// Why it cannot be used now. Nobody is less ready for that: what there is serves, and a store that is away would
+    /// take all who share it out of service at once.
+    pub trouble: Option<String>,
 }
 
 /// What is told of a route.

@@ -73,6 +73,7 @@ fn snapshot(credentials: Vec<Status>) -> Snapshot {
             upstream: "api.example:443".to_owned(),
             credential: Some("zpax".to_owned()),
         }],
+        token_store: StoreStatus { kind: "memory", trouble: None },
         metrics: Arc::new(Metrics::default()),
     }
 }
@@ -146,6 +147,7 @@ async fn status_says_what_runs_and_where_it_leads() {
             { "name": "zpax", "state": "live", "expires_in": 90, "last_error": null },
             { "name": "apiax", "state": "failing", "expires_in": null, "last_error": "invalid_client" },
         ],
+        "token_store": { "kind": "memory", "trouble": null },
         "routes": [{ "name": "orders", "upstream": "api.example:443", "credential": "zpax" }],
     });
     assert_eq!(body, expected);

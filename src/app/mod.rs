@@ -23,7 +23,7 @@ use workers::Crew;
 pub use workers::runtime;
 use world::World;
 
-use crate::admin::{self, RouteStatus, Snapshot};
+use crate::admin::{self, RouteStatus, Snapshot, StoreStatus};
 use crate::config::Config;
 use crate::telemetry::AccessLog;
 use crate::telemetry::Metrics;
@@ -231,6 +231,7 @@ impl Shared {
             draining: self.draining.load(Ordering::Acquire),
             credentials: world.credentials.iter().map(|credential| credential.tokens.status(now)).collect(),
             routes: routes.collect(),
+            token_store: StoreStatus { kind: world.store_kind, trouble: world.store.trouble() },
             metrics: Arc::clone(&self.metrics),
         }
     }

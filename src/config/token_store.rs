@@ -1,6 +1,7 @@
 //! `token_store`: a word, or a mapping with one store in it.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::TokenStore;
 use super::node::Node;
@@ -9,10 +10,15 @@ use super::read::Place;
 use super::read::Placed;
 use super::read::Read;
 use super::read::Reader;
+use super::read::RedisUrl;
 use super::read::section;
+use super::read::value_or;
+use super::upstream::RequestTls;
+use super::upstream::request_tls;
 use crate::secret::Part;
 use crate::secret::SecretSource;
 use crate::token::store::FileSettings;
+use crate::token::store::RedisSettings;
 use crate::token::store::StoreSettings;
 
 impl Read for TokenStore {
@@ -26,11 +32,15 @@ fn settings(node: &Node, reader: &mut Reader<'_>) -> Option<StoreSettings> {
         return reader.word(node, &[("memory", StoreSettings::Memory)], &[]);
     }
     let written = Placed::<StoreMapping>::read(node, reader)?;
-    let StoreMapping { file } = written.value;
-    match file {
-        Some(file) => file_store(file, reader).map(StoreSettings::File),
-        None if written.sound => reader.refuse(node, "write `memory`, or one store as `{file: tokens}`"),
-        None => None,
+    let StoreMapping { file, redis } = written.value;
+    match (file, redis) {
+        (Some(file), None) => file_store(file, reader).map(StoreSettings::File),
+        (None, Some(redis)) => redis_store(redis, reader).map(Box::new).map(StoreSettings::Redis),
+        (Some(_), Some(_)) => reader.refuse(node, "one store is enough: write `file` or `redis`"),
+        (None, None) if written.sound => {
+            reader.refuse(node, "write `memory`, or one store as `{file: tokens}` or `{redis: {url: …, key: …}}`")
+        }
+        (None, None) => None,
     }
 }
 
@@ -38,6 +48,7 @@ section! {
     /// The long form of `token_store`.
     struct StoreMapping {
         file: FileStore;
+        redis: RedisMapping;
     }
 }
 
@@ -60,6 +71,27 @@ section! {
     struct FileMapping {
         path: StorePath, required "/var/lib/bearer-proxy/tokens";
         key: StoreKey;
+    }
+}
+
+section! {
+    /// `redis`.
+    struct RedisMapping {
+        url: RedisUrl, required "rediss://redis.example.com:6379";
+        username: SecretSource;
+        password: SecretSource;
+        prefix: String;
+        key: StoreKey;
+        tls: RequestTls;
+        timeouts: RedisTimeouts;
+    }
+}
+
+section! {
+    /// `timeouts` of `redis`.
+    struct RedisTimeouts {
+        connect: Duration;
+        command: Duration;
     }
 }
 
@@ -110,6 +142,41 @@ fn file_store(written: Placed<FileStore>, reader: &mut Reader<'_>) -> Option<Fil
         None => None,
     };
     Some(FileSettings { path: path?.value.0, key: key? })
+}
+
+fn redis_store(written: Placed<RedisMapping>, reader: &mut Reader<'_>) -> Option<RedisSettings> {
+    let Placed { value: RedisMapping { url, username, password, prefix, key, tls, timeouts }, at, sound } = written;
+    let key = match key {
+        Some(key) => Some(key.value.0),
+        None if sound => credential_key(&at, reader),
+        None => None,
+    };
+    let Placed { value: url, at: url_at, .. } = url?;
+    if let (Some(tls), false) = (&tls, url.is_tls()) {
+        reader.wrong(&tls.at, "only a `rediss://` server has TLS; change the URL or remove this");
+    }
+    if let (Some(username), None) = (&username, &password) {
+        reader.wrong(&username.at, "a user needs a `password` too");
+    }
+    if url.is_exposed() {
+        reader.doubt(&url_at, "the password and what is asked for go there in clear text; write `rediss://`");
+    }
+    let tls = tls.map(|tls| request_tls(tls, reader)).unwrap_or_default();
+    let (connect, command) = match timeouts {
+        Some(Placed { value: RedisTimeouts { connect, command }, .. }) => (connect, command),
+        None => (None, None),
+    };
+    let (address, database) = url.into_parts(tls);
+    Some(RedisSettings {
+        address,
+        database,
+        username: username.map(Placed::into_value),
+        password: password.map(Placed::into_value),
+        prefix: value_or(prefix, "bearer-proxy:".to_owned()),
+        key: key?,
+        connect: value_or(connect, Duration::from_secs(5)),
+        command: value_or(command, Duration::from_secs(2)),
+    })
 }
 
 /// The key of whom the file names none: systemd's credential of this name.

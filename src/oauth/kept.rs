@@ -158,7 +158,7 @@ impl Kept {
     /// Saves what is in this hand, access token and all.
     pub(super) async fn save(&mut self, hand: &Hand) -> Result<(), StoreError> {
         let lease = hand.lease.as_ref().ok_or(StoreError::Busy)?;
-        self.store.save(lease, hand.record.value(Moment::now())).await?;
+        self.save_in_time(lease, &hand.record).await?;
         self.last = Some(Last { key: lease.key().to_owned(), fence: lease.fence(), unsaved: None });
         Ok(())
     }
@@ -171,7 +171,7 @@ impl Kept {
             true => hand.record.clone(),
             false => Record { access: None, ..hand.record.clone() },
         };
-        let unsaved = match self.store.save(lease, record.value(Moment::now())).await {
+        let unsaved = match self.save_in_time(lease, &record).await {
             Ok(()) => None,
             Err(StoreError::Overtaken) => {
                 tracing::error!("another process has renewed the token meanwhile: what this one got is not kept");
@@ -187,6 +187,29 @@ impl Kept {
             }
         };
         self.last = Some(Last { key: lease.key().to_owned(), fence: lease.fence(), unsaved });
+    }
+
+    /// Ends our turn, and waits until it is somebody else's: a command that ends could not say so later.
+    pub(super) async fn end(&self, hand: Hand) {
+        if let Some(lease) = hand.lease {
+            self.store.give_back(lease).await;
+        }
+    }
+
+    /// Saves; a refresh token also in a store that comes back in time: what is there is spent, and others would use it.
+    async fn save_in_time(&self, lease: &Lease, record: &Record) -> Result<(), StoreError> {
+        let end = Instant::now() + lease.left().min(PATIENCE);
+        loop {
+            let saved = self.store.save(lease, record.value(Moment::now())).await;
+            match &saved {
+                Err(StoreError::Failed(_)) if record.refresh.is_some() && self.store.is_shared() => {}
+                _ => return saved,
+            }
+            if Instant::now() + LONGEST_PAUSE > end {
+                return saved;
+            }
+            tokio::time::sleep(LONGEST_PAUSE).await;
+        }
     }
 }
 
@@ -223,6 +246,9 @@ impl Hand {
         self.record.values = values;
     }
 }
+
+/// How long a store may be away between a lease and what is saved under it: a server restarts in less.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Copying one entry takes no longer.
 const INHERITING: Duration = Duration::from_secs(10);

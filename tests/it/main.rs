@@ -36,6 +36,7 @@ mod presets;
 mod reference;
 mod refusal;
 mod reload;
+mod replicas;
 mod request_bodies;
 mod request_framing;
 mod routes;

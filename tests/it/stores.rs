@@ -11,7 +11,7 @@ use bearer_proxy::demo::{self, AuthorizationServer, Dialect, RefreshTokens};
 use super::support::binary::{bearer_proxy, ended};
 use super::support::{Downstream, Process, Proxy, ProxyBuilder, TokenEndpoint, Upstream, proxy_yaml_error};
 
-const KEY: &str = "an example of a key, 32 letters.";
+pub const KEY: &str = "an example of a key, 32 letters.";
 
 /// `token_store` in a file there.
 fn file_store(directory: &Path) -> String {
@@ -19,7 +19,7 @@ fn file_store(directory: &Path) -> String {
 }
 
 /// An authorization server with rotating refresh tokens, of which a second use voids all, and an API behind it.
-async fn rotating() -> (AuthorizationServer, demo::Api) {
+pub async fn rotating() -> (AuthorizationServer, demo::Api) {
     let server = AuthorizationServer::start(Dialect::Zpax.settings()).await.unwrap();
     server.set_refresh_tokens(RefreshTokens::Rotated);
     let api = demo::Api::start(&server).await.unwrap();
@@ -27,7 +27,7 @@ async fn rotating() -> (AuthorizationServer, demo::Api) {
 }
 
 /// A file whose credential has nothing but a first refresh token of that server.
-async fn logged_in(server: &AuthorizationServer, api: &demo::Api, store: &str) -> ProxyBuilder {
+pub async fn logged_in(server: &AuthorizationServer, api: &demo::Api, store: &str) -> ProxyBuilder {
     let first = first_refresh_token(server).await;
     let settings = server.settings();
     let credential = format!(
@@ -60,16 +60,16 @@ async fn first_refresh_token(server: &AuthorizationServer) -> String {
     answer.json()["refresh_token"].as_str().unwrap_or_else(|| panic!("{}", answer.text())).to_owned()
 }
 
-async fn status(proxy: &Proxy) -> u16 {
+pub async fn status(proxy: &Proxy) -> u16 {
     Downstream::of(proxy).await.get("/").await.status()
 }
 
 /// The refresh tokens that were used, in order.
-fn used(server: &AuthorizationServer) -> Vec<String> {
+pub fn used(server: &AuthorizationServer) -> Vec<String> {
     server.seen().iter().filter_map(|request| request.param("refresh_token")).collect()
 }
 
-fn each_once(tokens: &[String]) {
+pub fn each_once(tokens: &[String]) {
     let mut sorted = tokens.to_vec();
     sorted.sort_unstable();
     sorted.dedup();
@@ -120,7 +120,7 @@ async fn processes_of_one_host_renew_once_for_all_of_them() {
 }
 
 /// Five proxies, all of whose tokens are refused at once, six times over.
-async fn share_one_login(server: &AuthorizationServer, config: &Config) {
+pub async fn share_one_login(server: &AuthorizationServer, config: &Config) {
     let mut proxies = Vec::new();
     for _ in 0..5 {
         proxies.push(Proxy::from(config).await);
@@ -136,7 +136,7 @@ async fn share_one_login(server: &AuthorizationServer, config: &Config) {
 }
 
 /// All of them at once.
-async fn futures<F: Future<Output = ()>>(all: impl Iterator<Item = F>) {
+pub async fn futures<F: Future<Output = ()>>(all: impl Iterator<Item = F>) {
     let mut all: Vec<_> = all.map(Box::pin).collect();
     std::future::poll_fn(|context| {
         all.retain_mut(|one| one.as_mut().poll(context).is_pending());

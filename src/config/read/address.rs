@@ -99,7 +99,8 @@ impl UpstreamUrl {
     }
 }
 
-fn host_and_port(authority: &str) -> Result<(String, Option<u16>), &'static str> {
+/// A host, checked, and its port if there is one.
+pub(super) fn host_and_port(authority: &str) -> Result<(String, Option<u16>), &'static str> {
     let colon = authority.rfind(':').filter(|_| !authority.ends_with(']'));
     let (host, port) = colon.map_or((authority, ""), |at| authority.split_at(at));
     let port = match port.strip_prefix(':').map(str::parse) {

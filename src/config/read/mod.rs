@@ -7,6 +7,7 @@
 mod address;
 mod fields;
 mod header;
+mod redis_url;
 mod scalar;
 mod section;
 mod suggest;
@@ -29,6 +30,7 @@ pub(crate) use address::is_loopback;
 pub(crate) use header::HeaderText;
 pub(crate) use header::field_name;
 pub(crate) use header::may_be_set;
+pub(crate) use redis_url::RedisUrl;
 pub(crate) use scalar::Count;
 pub(crate) use scalar::MaybeEmpty;
 pub(crate) use scalar::Name;

@@ -21,6 +21,7 @@ use crate::server::settings::ListenerLimits;
 use crate::server::settings::ListenerTimeouts;
 use crate::telemetry::settings::AccessLog;
 use crate::token::Inject;
+use crate::token::store::RedisAddress;
 use crate::upstream::settings::Scheme;
 use crate::upstream::settings::Timeouts;
 
@@ -364,6 +365,28 @@ fn a_login_that_a_store_forgets_is_doubted() {
     let login = credential_with("grant: authorization_code\nissuer: https://a.example\nclient_id: i");
     assert!(matches!(&right(&login).warnings[..], [one] if one.message.contains("nobody can log in to it")));
     assert!(with("token_store: {file: {path: tokens, key: 0123456789abcdef0123456789abcdef}}\n").is_empty());
+}
+
+#[test]
+fn a_redis_store_has_a_server_a_key_and_defaults() {
+    let redis = |keys: &str| {
+        let config =
+            right(&top_with(&format!("token_store: {{redis: {{key: 0123456789abcdef0123456789abcdef, {keys}}}}}")));
+        let StoreSettings::Redis(settings) = config.token_store.settings else { panic!("another store") };
+        (settings, config.warnings.len())
+    };
+    let (settings, warnings) = redis("url: 'rediss://r.example/3', username: u, password: p, prefix: 'a:'");
+    let tls = Some(crate::tls::TlsSettings::default());
+    assert_eq!(settings.address, RedisAddress::Tcp { host: "r.example".to_owned(), port: 6379, tls });
+    assert_eq!((settings.database, settings.prefix.as_str(), warnings), (3, "a:", 0));
+    assert_eq!((settings.connect, settings.command), (Duration::from_secs(5), Duration::from_secs(2)));
+
+    let (settings, warnings) = redis("url: 'redis://[::1]:7000', timeouts: {connect: 1s, command: 3s}");
+    assert_eq!(settings.address, RedisAddress::Tcp { host: "::1".to_owned(), port: 7000, tls: None });
+    assert_eq!((settings.prefix.as_str(), warnings), ("bearer-proxy:", 0));
+    assert_eq!((settings.connect, settings.command), (Duration::from_secs(1), Duration::from_secs(3)));
+    assert_eq!(redis("url: redis://r.example").1, 1, "in clear text");
+    assert_eq!(redis("url: 'unix:/run/redis.sock'").0.address, RedisAddress::Unix("/run/redis.sock".into()));
 }
 
 #[test]

@@ -141,6 +141,40 @@ const TOP: &[(&str, &str)] = &[
         "the directory of this file is not",
     ),
     ("token_store: {file: {path: »src, key: 0123456789abcdef0123456789abcdef}}", "is a directory; write a file in it"),
+    ("token_store: {redis: »{key: 0123456789abcdef0123456789abcdef}}", "token_store.redis: \"url\" is missing"),
+    ("token_store: {redis: »{url: rediss://r.example}}", "token_store.redis: its key is missing"),
+    (
+        "token_store: {redis: {url: »r.example, key: 0123456789abcdef0123456789abcdef}}",
+        "must be a URL: write `rediss://",
+    ),
+    (
+        "token_store: {redis: {url: »https://r.example, key: 0123456789abcdef0123456789abcdef}}",
+        "must begin with `rediss://`",
+    ),
+    (
+        "token_store: {redis: {url: »rediss://u:p@r.example, key: 0123456789abcdef0123456789abcdef}}",
+        "use `username` and",
+    ),
+    (
+        "token_store: {redis: {url: »rediss://r.example/x, key: 0123456789abcdef0123456789abcdef}}",
+        "the number of a database",
+    ),
+    (
+        "token_store: {redis: {url: 'unix:/r', key: 0123456789abcdef0123456789abcdef, tls: »{}}}",
+        "only a `rediss://` server",
+    ),
+    (
+        "token_store: {redis: {url: rediss://r.example, key: 0123456789abcdef0123456789abcdef, username: »u}}",
+        "needs a `password`",
+    ),
+    (
+        "token_store: {redis: {url: rediss://r.example, key: 0123456789abcdef0123456789abcdef, timeouts: {command: »0s}}}",
+        "longer than zero",
+    ),
+    (
+        "token_store: »{file: {path: tokens, key: 0123456789abcdef0123456789abcdef}, redis: {url: 'unix:/r', key: 0123456789abcdef0123456789abcdef}}",
+        "one store is enough",
+    ),
     ("token_store: »{}", "token_store: write `memory`, or one store as `{file: tokens}`"),
     ("token_store: {»fil: tokens}", "unknown key \"fil\"; did you mean \"file\"?"),
     ("token_store: »memry", "did you mean \"memory\"?"),

@@ -187,6 +187,7 @@ impl OAuthClient {
         let lifetime = obtained.lifetime;
         hand.publish(obtained.access(&names.mark), self.values.all());
         kept.save(&hand).await.map_err(TokenError::from)?;
+        kept.end(hand).await;
         let values = self.values.all().iter().map(|(name, _)| name.to_owned()).collect();
         Ok(LoggedIn { lasts, lifetime, values })
     }

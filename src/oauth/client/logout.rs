@@ -75,6 +75,7 @@ impl OAuthClient {
         let record = hand.empty();
         // First: whatever happens below, nobody is logged in here any more.
         kept.save(&hand).await?;
+        kept.end(hand).await;
         let access = record.access.map(|access| ("access_token", access.token));
         // With the refresh token go the access tokens that it brought (RFC 7009 §2.1).
         let token = record.refresh.map(|refresh| ("refresh_token", refresh.token)).or(access);

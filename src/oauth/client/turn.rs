@@ -40,7 +40,11 @@ impl OAuthClient {
                 tracing::debug!("took the token that another process has obtained");
                 Ok(Obtained::from(access))
             }
-            Turn::Ours(mut hand) => self.ask_in_turn(&mut kept, &mut hand, &names, steps).await,
+            Turn::Ours(mut hand) => {
+                let obtained = self.ask_in_turn(&mut kept, &mut hand, &names, steps).await;
+                kept.end(hand).await;
+                obtained
+            }
         };
         // After what we have saved ourselves.
         self.seen.end(names.key, &*self.store);

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use prometheus_client::collector::Collector;
@@ -38,6 +39,7 @@ impl Metrics {
             listeners: self.listeners.held(),
             refused: self.refused.iter().map(|(status, count)| (status.to_string(), count)).collect(),
             dropped: [("access", self.access_log_dropped.value()), ("diagnostics", diagnostics::dropped().value())],
+            token_store_up: !self.token_store_is_away.load(Ordering::Relaxed),
             credentials,
         };
         let mut registry = Registry::with_prefix("bearer_proxy");
@@ -57,6 +59,7 @@ struct Scrape {
     listeners: Vec<(String, Arc<ListenerMetrics>)>,
     refused: Vec<(String, u64)>,
     dropped: [(&'static str, u64); 2],
+    token_store_up: bool,
     credentials: Vec<CredentialFigures>,
 }
 
@@ -139,7 +142,9 @@ impl Scrape {
         let expiries = self.credentials.iter().filter_map(|credential| {
             Some(([("credential", credential.name.as_str())], credential.expires_in?.as_secs()))
         });
-        gauges(page, "token_expires", "Until the current token expires.", Some(&Unit::Seconds))?.all(expiries)
+        gauges(page, "token_expires", "Until the current token expires.", Some(&Unit::Seconds))?.all(expiries)?;
+        let up = u64::from(self.token_store_up);
+        gauges(page, "token_store_up", "Whether the token store can be used.", None)?.one(up)
     }
 
     fn upstreams(&self, page: &mut DescriptorEncoder<'_>) -> fmt::Result {
@@ -216,6 +221,11 @@ fn gauges<'a>(
 }
 
 impl Family<'_> {
+    /// Writes the only one, without labels.
+    fn one(mut self, value: u64) -> fmt::Result {
+        self.encoder.encode_gauge(&value)
+    }
+
     /// Writes its members.
     fn all<'a, const N: usize>(
         mut self,

@@ -16,6 +16,7 @@ mod tests;
 mod upstream;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use exposition::CredentialFigures;
@@ -35,6 +36,7 @@ pub struct Metrics {
     listeners: Named<ListenerMetrics>,
     refused: Refused,
     access_log_dropped: Arc<Counter>,
+    token_store_is_away: AtomicBool,
 }
 
 impl Metrics {
@@ -61,6 +63,11 @@ impl Metrics {
         if let Some(counter) = self.refused.of(status) {
             counter.add(1);
         }
+    }
+
+    /// Takes down whether the token store can be used.
+    pub fn token_store(&self, up: bool) {
+        self.token_store_is_away.store(!up, Ordering::Relaxed);
     }
 
     /// Lines of access logs that were dropped because their sink stalled or failed.

@@ -92,7 +92,10 @@ pub(super) async fn leases([one, other]: [Arc<dyn TokenStore>; 2]) {
     assert!(entry.age < LIMIT);
     one.save(&held, Some(value("again"))).await.unwrap();
     let before = held.fence();
-    drop(held);
+    one.give_back(held).await;
+    let at_once = other.try_lease("a", LIMIT).await.unwrap();
+    assert!(at_once.is_some(), "what is given back is free");
+    drop(at_once);
 
     let held = lease(&*other, "a").await;
     assert!(held.fence() > before, "{} after {before}", held.fence());

@@ -21,12 +21,14 @@ use crate::secret::Secret;
 mod contract;
 mod file;
 mod memory;
+mod redis;
 mod seal;
 mod settings;
 
+pub use self::redis::RedisStore;
 pub use file::FileStore;
 pub use memory::MemoryStore;
-pub use settings::{FileSettings, StoreSettings};
+pub use settings::{FileSettings, RedisAddress, RedisSettings, StoreSettings};
 
 /// Keeps a text for each key. Called a few times in a token's life.
 pub trait TokenStore: Send + Sync {
@@ -39,6 +41,12 @@ pub trait TokenStore: Send + Sync {
 
     /// Saves it, or forgets it (`None`). Done when it would survive what the store promises to survive.
     fn save<'a>(&'a self, lease: &'a Lease, value: Option<Value>) -> BoxFuture<'a, Result<(), StoreError>>;
+
+    /// Gives a lease back, and waits until somebody else can have it. A dropped one is given back in its own time.
+    fn give_back(&self, lease: Lease) -> BoxFuture<'_, ()> {
+        drop(lease);
+        Box::pin(std::future::ready(()))
+    }
 
     /// The fence under which this key was saved last, as far as is known without waiting; 0: never. Another number
     /// means that loading it again would give something else.
@@ -81,12 +89,12 @@ pub struct Lease {
     key: String,
     fence: u64,
     ends: Instant,
-    _guard: Box<dyn Any + Send + Sync>,
+    guard: Box<dyn Any + Send + Sync>,
 }
 
 impl Lease {
     fn new(key: &str, fence: u64, limit: Duration, guard: impl Any + Send + Sync) -> Self {
-        Self { key: key.to_owned(), fence, ends: Instant::now() + limit, _guard: Box::new(guard) }
+        Self { key: key.to_owned(), fence, ends: Instant::now() + limit, guard: Box::new(guard) }
     }
 
     /// What it is for.
@@ -133,11 +141,15 @@ pub enum StoreError {
 ///
 /// # Errors
 ///
-/// It is damaged, foreign, not readable, or of another key. Blocks while files are read.
+/// It is damaged, foreign, not readable, or of another key. Blocks while files are read. A server need not be there.
 pub fn open(settings: &StoreSettings) -> Result<Arc<dyn TokenStore>, StoreError> {
     Ok(match settings {
         StoreSettings::Memory => Arc::new(MemoryStore::default()),
         StoreSettings::File(settings) => Arc::new(FileStore::open(settings)?),
+        StoreSettings::Redis(settings) => Arc::new(
+            RedisStore::open(settings)
+                .map_err(|error| StoreError::Failed(format!("token_store.redis.tls: {error}")))?,
+        ),
     })
 }
 

@@ -12,6 +12,7 @@ pub mod certificates;
 mod downstream;
 pub mod issuer;
 pub mod proxy;
+pub mod redis_server;
 pub mod refusal;
 pub mod sent;
 pub mod token_endpoint;
