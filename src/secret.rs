@@ -163,6 +163,14 @@ pub enum SecretError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// It was read, and is not what it has to be: a key that cannot sign.
+    #[error("the {what} {reason}")]
+    Unusable {
+        /// What it should be, and in which file it stands.
+        what: String,
+        /// What it is instead, and what would be right.
+        reason: String,
+    },
     /// It is not text, or longer than any secret is.
     #[error("{path} is not UTF-8 text of at most 1 MiB")]
     NotText {

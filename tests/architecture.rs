@@ -32,7 +32,20 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     // What is written in the file becomes the settings of every room.
     (
         "config",
-        &["secret", "tls", "access", "route", "telemetry", "upstream", "token", "oauth", "forward", "server", "admin"],
+        &[
+            "secret",
+            "jose",
+            "tls",
+            "access",
+            "route",
+            "telemetry",
+            "upstream",
+            "token",
+            "oauth",
+            "forward",
+            "server",
+            "admin",
+        ],
     ),
     // Puts the rooms together, and knows them all but those that begin the process.
     (

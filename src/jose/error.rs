@@ -48,5 +48,5 @@ pub enum KeyError {
 
 /// The signature could not be made: the library gives no reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the assertion cannot be signed")]
+#[error("cannot be signed")]
 pub struct SignError;

@@ -7,6 +7,7 @@
 mod algorithm;
 mod certificate;
 mod error;
+mod id;
 mod jwk;
 mod key;
 mod key_file;
@@ -19,6 +20,7 @@ pub use algorithm::Algorithm;
 pub use certificate::certificate_thumbprint;
 pub use error::KeyError;
 pub use error::SignError;
+pub use id::unique_id;
 pub use key::SigningKey;
 pub use key_file::KeyFile;
 pub use public::PublicJwk;

@@ -3,6 +3,7 @@
 //! One fetch is: the refresh token, if there is one (RFC 6749 §6), else or when it is refused the credential's own
 //! grant. Nothing is repeated here; when to try again is the cache's affair.
 
+mod believed;
 pub(super) mod device_login;
 mod exec;
 pub(super) mod login;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 use tracing::Instrument;
 use url::Url;
 
+use self::believed::Believed;
 use self::obtained::KeptValues;
 pub(super) use self::obtained::Obtained;
 use super::discovery::Discovery;
@@ -31,7 +33,7 @@ use super::kept::Kept;
 use super::record::Access;
 use super::request::{self, Ask, Inputs, TokenRequest};
 use super::response::{self, Body, TokenResponse};
-use super::settings::{CredentialSettings, EndpointSettings, GrantSettings};
+use super::settings::{ClientAuthSettings, CredentialSettings, EndpointSettings, GrantSettings};
 use crate::secret::{Secret, SecretError};
 use crate::tls::TlsError;
 use crate::token::store::TokenStore;
@@ -48,6 +50,7 @@ pub struct OAuthClient {
     /// Held across the requests of a fetch: a rotating refresh token that is used twice at once is lost.
     kept: tokio::sync::Mutex<Kept>,
     seen: Seen,
+    believed: Believed,
     values: KeptValues,
 }
 
@@ -69,6 +72,7 @@ impl OAuthClient {
             kept: tokio::sync::Mutex::new(Kept::new(Arc::clone(&store))),
             store,
             seen: Seen::default(),
+            believed: Believed::default(),
             values: KeptValues::default(),
             settings: Arc::new(settings),
         })
@@ -106,15 +110,20 @@ impl OAuthClient {
         self.seen.begin(&self.settings);
     }
 
-    /// One request to the token endpoint, and its answer.
-    async fn ask_once(&self, ask: Ask, steps: &mut Vec<Step>) -> Result<Answered, TokenError> {
+    /// One request to the token endpoint with this client authentication, and its answer.
+    async fn ask_once(
+        &self,
+        auth: &ClientAuthSettings,
+        ask: Ask,
+        steps: &mut Vec<Step>,
+    ) -> Result<Answered, TokenError> {
         if self.needs_person() && matches!(ask, Ask::OwnGrant) {
             return Err(self.needs_login(None));
         }
         let url = self.url(&ask, steps).await?;
         let inputs = {
-            let ask = ask.clone();
-            self.blocking(move |settings| Inputs::read(settings, &ask)).await?
+            let (ask, auth) = (ask.clone(), auth.clone());
+            self.blocking(move |settings| Inputs::read(settings, &ask, &auth)).await?
         };
         let mut request = request::compose(&self.settings, inputs, &ask, url)?;
         if let Some(dpop) = &self.dpop {

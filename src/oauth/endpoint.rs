@@ -5,6 +5,7 @@
 //! token lifetime, a kept one would only be found dead. Speaks https, and http to loopback.
 
 use std::error::Error;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,13 +14,22 @@ use reqwest::redirect::Policy;
 use url::{Host, Url};
 use zeroize::Zeroizing;
 
+use super::files;
 use super::request::HttpRequest;
 use crate::tls::{self, TlsError, TlsSettings};
 use crate::token::TokenError;
 
 /// Sends requests to a token endpoint, or for an issuer's metadata.
 pub(super) struct TokenEndpoint {
+    tls: TlsSettings,
+    timeout: Duration,
+    current: Mutex<Current>,
+}
+
+/// One client at a time, made of the TLS files as they were.
+struct Current {
     http: reqwest::Client,
+    files: u64,
 }
 
 /// What came back, whatever it is.
@@ -35,17 +45,31 @@ pub(super) struct Answer {
 impl TokenEndpoint {
     /// `timeout`: for a whole request, connection included.
     pub(super) fn new(tls: &TlsSettings, timeout: Duration) -> Result<Self, TlsError> {
-        let http = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls::client_config(tls)?)
-            .redirect(Policy::none())
-            .referer(false)
-            .no_proxy()
-            .retry(reqwest::retry::never())
-            .pool_max_idle_per_host(0)
-            .timeout(timeout)
-            .build()
-            .map_err(|error| TlsError::Setup(rustls::Error::General(innermost(&error))))?;
-        Ok(Self { http })
+        // First: a change while they are read is then seen as one.
+        let files = files::fingerprint_of_tls(tls);
+        let current = Mutex::new(Current { http: client(tls, timeout)?, files });
+        Ok(Self { tls: tls.clone(), timeout, current })
+    }
+
+    /// The client, made anew when a TLS file has changed: a new certificate must not go on in a session that the old one
+    /// began. Files that cannot be used are told of once, and the client that there is is kept: half a renewal (the
+    /// certificate written, the key not yet) must not take a credential down.
+    fn client(&self) -> reqwest::Client {
+        let files = files::fingerprint_of_tls(&self.tls);
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        if current.files != files {
+            current.files = files;
+            match client(&self.tls, self.timeout) {
+                Ok(http) => {
+                    tracing::info!("the files of request.tls have changed and were read again");
+                    current.http = http;
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the changed files of request.tls cannot be used, the old ones are kept");
+                }
+            }
+        }
+        current.http.clone()
     }
 
     /// Sends one request, once.
@@ -58,8 +82,21 @@ impl TokenEndpoint {
         *message.headers_mut() = headers;
         // Wiped when the last reference to it goes.
         *message.body_mut() = Some(Bytes::from_owner(body).into());
-        read(self.http.execute(message).await.map_err(unreachable)?).await
+        read(self.client().execute(message).await.map_err(unreachable)?).await
     }
+}
+
+fn client(tls: &TlsSettings, timeout: Duration) -> Result<reqwest::Client, TlsError> {
+    reqwest::Client::builder()
+        .tls_backend_preconfigured(tls::client_config(tls)?)
+        .redirect(Policy::none())
+        .referer(false)
+        .no_proxy()
+        .retry(reqwest::retry::never())
+        .pool_max_idle_per_host(0)
+        .timeout(timeout)
+        .build()
+        .map_err(|error| TlsError::Setup(rustls::Error::General(innermost(&error))))
 }
 
 /// No answer of a token endpoint is longer (REQUIREMENTS R72, DESIGN.md section 3).

@@ -9,9 +9,11 @@ use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::settings::{
-    ClientAuthSettings, CredentialSettings, DescribedBody, DescribedRequest, GrantSettings, ParamValue, SubjectSource,
+    AssertionKey, AssertionSource, ClientAuthSettings, CredentialSettings, DescribedBody, DescribedRequest,
+    GrantSettings, ParamValue, Subject, SubjectSource,
 };
 use crate::secret::{Part, SecretSource};
+use crate::tls::TlsSettings;
 use crate::token::store::TokenStore;
 
 /// What the last fetch was made of, to be compared with what the next one would be.
@@ -58,11 +60,15 @@ impl Seen {
 fn fingerprint(settings: &CredentialSettings) -> u64 {
     let mut mark = DefaultHasher::new();
     sources(settings).into_iter().for_each(|source| source.fingerprint().hash(&mut mark));
-    let tls = &settings.request.tls;
+    fingerprint_of_tls(&settings.request.tls).hash(&mut mark);
+    mark.finish()
+}
+
+/// The same of the files of `request.tls` alone.
+pub(super) fn fingerprint_of_tls(tls: &TlsSettings) -> u64 {
     let identity = tls.identity.iter().flat_map(|identity| [&identity.certificate, &identity.private_key]);
     let parts = tls.ca.iter().chain(identity).map(PathBuf::clone).map(Part::File).collect();
-    SecretSource::from_parts(parts).fingerprint().hash(&mut mark);
-    mark.finish()
+    SecretSource::from_parts(parts).fingerprint()
 }
 
 /// Every value of a credential that may be read from a file.
@@ -73,7 +79,13 @@ fn sources(settings: &CredentialSettings) -> Vec<&SecretSource> {
         GrantSettings::Password { username, password } => sources.extend([username, password]),
         GrantSettings::RefreshToken { refresh_token } => sources.push(refresh_token),
         GrantSettings::Exec(exec) => sources.extend(exec.args.iter().chain(exec.env.iter().map(|(_, value)| value))),
-        GrantSettings::Custom { request } => described(request, &mut sources),
+        GrantSettings::JwtBearer { assertion: one } | GrantSettings::SignedJwt { assertion: one } => {
+            assertion(one, &mut sources);
+        }
+        GrantSettings::Custom { request, assertion: of_it } => {
+            described(request, &mut sources);
+            of_it.iter().for_each(|one| assertion(one, &mut sources));
+        }
         GrantSettings::Static { token } => sources.push(token),
         // What it has is for the login alone.
         GrantSettings::Login(_) => {}
@@ -85,10 +97,15 @@ fn sources(settings: &CredentialSettings) -> Vec<&SecretSource> {
         }
     }
     settings.then.iter().for_each(|step| described(&step.request, &mut sources));
-    match &settings.client_auth {
-        ClientAuthSettings::None => {}
-        ClientAuthSettings::SecretBasic { secret, .. } | ClientAuthSettings::SecretPost { secret } => {
-            sources.push(secret);
+    for auth in std::iter::once(&settings.client_auth).chain(&settings.further_client_auths) {
+        match auth {
+            ClientAuthSettings::None | ClientAuthSettings::Tls => {}
+            ClientAuthSettings::SecretBasic { secret, .. } | ClientAuthSettings::SecretPost { secret } => {
+                sources.push(secret);
+            }
+            ClientAuthSettings::SecretJwt { assertion: one } | ClientAuthSettings::PrivateKeyJwt { assertion: one } => {
+                assertion(one, &mut sources);
+            }
         }
     }
     sources.extend(settings.request.headers.iter().map(|(_, value)| value));
@@ -107,6 +124,24 @@ fn described<'a>(request: &'a DescribedRequest, sources: &mut Vec<&'a SecretSour
         }
         DescribedBody::Text(text) => sources.push(text),
     }
+}
+
+fn assertion<'a>(source: &'a AssertionSource, sources: &mut Vec<&'a SecretSource>) {
+    let settings = match source {
+        AssertionSource::Ready(text) => return sources.push(text),
+        AssertionSource::Signed(settings) => settings,
+    };
+    sources.push(match &settings.key {
+        AssertionKey::Private(key) => key,
+        AssertionKey::Secret { secret, .. } => secret,
+    });
+    let subject = match &settings.subject {
+        Subject::Named(subject) => Some(subject),
+        Subject::None | Subject::Issuer => None,
+    };
+    let named = [&settings.key_id, &settings.certificate, &settings.issuer, &settings.default_issuer];
+    sources.extend(named.into_iter().flatten().chain(subject));
+    settings.header.iter().chain(&settings.claims).for_each(|(_, value)| texts(value, sources));
 }
 
 fn texts<'a>(value: &'a ParamValue, sources: &mut Vec<&'a SecretSource>) {

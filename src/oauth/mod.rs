@@ -3,6 +3,7 @@
 //! Knows grants, not requests of a downstream; [`OAuthClient`] is the [`TokenSource`](crate::token::TokenSource) made
 //! of them. Requests are composed and answers are read by pure functions; `endpoint` alone sends.
 
+mod assertion;
 mod client;
 mod client_auth;
 mod discovery;

@@ -7,7 +7,8 @@ use aws_lc_rs::digest;
 
 use super::grant;
 use super::settings::{
-    CredentialSettings, DescribedBody, DescribedRequest, EndpointSettings, GrantSettings, ParamValue,
+    AssertionSource, CredentialSettings, DescribedBody, DescribedRequest, EndpointSettings, GrantSettings, ParamValue,
+    Subject,
 };
 use crate::secret::SecretError;
 
@@ -47,7 +48,11 @@ fn key(settings: &CredentialSettings) -> Result<String, SecretError> {
             add(username.read()?.expose());
             granted_for(settings, &mut add);
         }
-        GrantSettings::Custom { request } => login(request, &mut add)?,
+        GrantSettings::Custom { request, .. } => login(request, &mut add)?,
+        GrantSettings::JwtBearer { assertion } | GrantSettings::SignedJwt { assertion } => {
+            said_of(assertion, &mut add)?;
+            granted_for(settings, &mut add);
+        }
         GrantSettings::ClientCredentials
         | GrantSettings::Exec(_)
         | GrantSettings::Static { .. }
@@ -131,6 +136,19 @@ fn said(name: &str, value: &ParamValue, add: &mut impl FnMut(&str)) -> Result<()
         ParamValue::Bool(_) | ParamValue::Null => {}
     }
     Ok(())
+}
+
+/// Whom an assertion is from and about, and what else it claims. Of a ready-made one nothing is known.
+fn said_of(assertion: &AssertionSource, add: &mut impl FnMut(&str)) -> Result<(), SecretError> {
+    let AssertionSource::Signed(settings) = assertion else { return Ok(()) };
+    if let Some(issuer) = &settings.issuer {
+        add(issuer.read()?.expose());
+    }
+    if let Subject::Named(subject) = &settings.subject {
+        add(subject.read()?.expose());
+    }
+    add(&format!("{:?}", settings.audience));
+    settings.claims.iter().try_for_each(|(name, value)| said(name, value, add))
 }
 
 fn granted_for(settings: &CredentialSettings, add: &mut impl FnMut(&str)) {

@@ -1,5 +1,6 @@
 //! What a credential is configured to be (DESIGN.md section 4, "Credential"). Already right: `config` parses into it.
 
+mod assertion;
 mod client_auth;
 mod described;
 mod login;
@@ -15,6 +16,7 @@ use crate::secret::SecretSource;
 use crate::tls::TlsSettings;
 use crate::token::Inject;
 
+pub use assertion::{AssertionAudience, AssertionKey, AssertionSettings, AssertionSource, SecretEncoding, Subject};
 pub use client_auth::{BasicEncoding, ClientAuthSettings};
 pub use described::{DescribedBody, DescribedRequest, ExecSettings, StepSettings};
 pub use login::{AuthorizationSettings, LoginSettings, LoginWay, Pkce, RedirectUri};
@@ -33,6 +35,8 @@ pub struct CredentialSettings {
     pub client_id: Option<SecretSource>,
     /// How the client proves itself.
     pub client_auth: ClientAuthSettings,
+    /// The same with further secrets, to be tried in turn when the server does not believe one.
+    pub further_client_auths: Vec<ClientAuthSettings>,
     /// `scope`, each value by itself; empty: the parameter is not sent.
     pub scope: Vec<String>,
     /// `audience` parameters.
@@ -77,6 +81,18 @@ pub enum GrantSettings {
     Custom {
         /// `request`, as far as it describes one.
         request: DescribedRequest,
+        /// What `{assertion}` stands for in it.
+        assertion: Option<AssertionSource>,
+    },
+    /// RFC 7523 §2.1.
+    JwtBearer {
+        /// What is sent.
+        assertion: AssertionSource,
+    },
+    /// A JWT of ours is the token.
+    SignedJwt {
+        /// It.
+        assertion: AssertionSource,
     },
     /// A command that prints a token.
     Exec(ExecSettings),
@@ -99,6 +115,8 @@ impl GrantSettings {
         match self {
             Self::ClientCredentials
             | Self::Password { .. }
+            | Self::JwtBearer { .. }
+            | Self::SignedJwt { .. }
             | Self::Custom { .. }
             | Self::Exec(_)
             | Self::Static { .. }
@@ -253,6 +271,7 @@ pub(super) fn for_test() -> CredentialSettings {
         endpoint: Url::parse("https://as.example/token").ok().map(EndpointSettings::TokenUrl),
         client_id: None,
         client_auth: ClientAuthSettings::None,
+        further_client_auths: Vec::new(),
         scope: Vec::new(),
         audience: Vec::new(),
         resource: Vec::new(),

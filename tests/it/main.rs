@@ -11,7 +11,9 @@
 
 mod access;
 mod answer_framing;
+mod assertions;
 mod cli;
+mod client_auth;
 mod credentials;
 mod custom;
 mod dialects;

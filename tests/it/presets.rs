@@ -230,7 +230,7 @@ fn redirected(settings: &mut CredentialSettings, here: &str) -> String {
     }
     match (&mut settings.endpoint, &mut settings.grant) {
         (Some(EndpointSettings::TokenUrl(url)), _) => std::mem::replace(url, here).to_string(),
-        (None, GrantSettings::Custom { request }) => std::mem::replace(&mut request.url, here).to_string(),
+        (None, GrantSettings::Custom { request, .. }) => std::mem::replace(&mut request.url, here).to_string(),
         other => panic!("{other:?}"),
     }
 }

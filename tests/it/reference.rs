@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::sync::OnceLock;
 
 use bearer_proxy::config;
 use bearer_proxy::config::Config;
@@ -160,16 +161,34 @@ fn parse(text: &str) -> Result<Config, ConfigError> {
     let text = ["/run/", "/etc/"].iter().fold(text.to_owned(), |text, place| {
         text.replace(&format!("file:{place}"), &format!("file:{}{place}", root.display()))
     });
+    let made = rcgen::generate_simple_self_signed(vec!["a".to_owned()]).unwrap();
+    let pair = format!("{}{}", made.cert.pem(), made.signing_key.serialize_pem());
+    let account = serde_json::json!({"type": "service_account", "client_email": "me@example.com",
+        "private_key": made.signing_key.serialize_pem(), "token_uri": "https://oauth2.googleapis.com/token"});
+    let account = account.to_string();
     for path in text.split([' ', '\n', '}', ',', '"']).filter_map(|word| {
         let word = word.strip_prefix("${file:").unwrap_or(word);
-        (word.ends_with(".pem") || word.ends_with(".key") || word.contains("secret") || word.contains("/run/"))
-            .then_some(word)
+        let is_key = [".pem", ".key", ".p8", ".json", ".jwt"].iter().any(|end| word.ends_with(end));
+        (is_key || word.contains("secret") || word.contains("/run/")).then_some(word)
     }) {
         let path = root.join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, "something that is long enough to be a key").unwrap();
+        let is_text = path.to_str().is_some_and(|path| path.contains("secret") || path.contains("/run/"));
+        let content = match path.extension().and_then(|extension| extension.to_str()) {
+            Some("json") => &account,
+            Some("key") => rsa(),
+            _ if is_text => "something that is long enough to be a key",
+            _ => &pair,
+        };
+        fs::write(&path, content).unwrap();
     }
     config::parse(&text, &root.join("proxy.yaml"), &|_| Some("a value that is long enough to be a key".to_owned()))
+}
+
+/// A private key, made once: that takes a while.
+fn rsa() -> &'static str {
+    static KEY: OnceLock<String> = OnceLock::new();
+    KEY.get_or_init(|| rcgen::KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256).unwrap().serialize_pem())
 }
 
 /// The keys of every section of the file, out of the source that reads it.

@@ -1,9 +1,11 @@
 //! What a credential says of itself: grant, endpoint, and which keys belong together.
 
 use super::CredentialSection;
+use super::assertion;
 use super::described;
 use super::exec;
 use super::login;
+use super::private_key;
 use super::request::Request;
 use super::token_exchange;
 use crate::config::read::Field;
@@ -21,6 +23,8 @@ pub(crate) enum GrantName {
     ClientCredentials,
     Password,
     RefreshToken,
+    JwtBearer,
+    SignedJwt,
     Custom,
     Exec,
     Static,
@@ -34,6 +38,8 @@ words! {
         "client_credentials" => GrantName::ClientCredentials,
         "password" => GrantName::Password,
         "refresh_token" => GrantName::RefreshToken,
+        "jwt_bearer" => GrantName::JwtBearer,
+        "signed_jwt" => GrantName::SignedJwt,
         "custom" => GrantName::Custom,
         "exec" => GrantName::Exec,
         "static" => GrantName::Static,
@@ -41,7 +47,6 @@ words! {
         "authorization_code" => GrantName::AuthorizationCode,
         "device_code" => GrantName::DeviceCode,
     }
-    later { "jwt_bearer", "signed_jwt" }
 }
 
 /// Keys that do not belong to this grant.
@@ -50,10 +55,10 @@ pub(super) fn refuse_foreign_keys(section: &CredentialSection, grant: GrantName,
     const OF_PEOPLE: &[GrantName] = &[GrantName::AuthorizationCode, GrantName::DeviceCode];
     let asking_or = |others: &[GrantName]| [ASKING, others].concat();
     // A token that is there already needs these only to go on with.
-    let going_on = section.then.is_some().then_some(GrantName::Static);
+    let going_on: &[GrantName] = if section.then.is_some() { &[GrantName::Static, GrantName::SignedJwt] } else { &[] };
     let client = asking_or(&[GrantName::Custom]);
     let reading = asking_or(&[GrantName::Custom, GrantName::Exec]);
-    let all = [reading.as_slice(), going_on.as_slice()].concat();
+    let all = [reading.as_slice(), going_on].concat();
     let owners = [
         (at(&section.username), &[GrantName::Password][..]),
         (at(&section.password), &[GrantName::Password]),
@@ -77,13 +82,17 @@ pub(super) fn refuse_foreign_keys(section: &CredentialSection, grant: GrantName,
         (at(&section.client_id), &client),
         (at(&section.client_secret), &client),
         (at(&section.client_auth), &client),
+        (at(&section.client_assertion), &client),
+        (at(&section.client_assertion_file), &client),
+        (at(&section.assertion), ASSERTING),
+        (at(&section.assertion_file), &[GrantName::JwtBearer, GrantName::Custom]),
         (at(&section.scope), ASKING),
         (at(&section.audience), ASKING),
         (at(&section.resource), ASKING),
         (at(&section.request), &all),
         (at(&section.response), &reading),
-        (at(&section.refresh), &all),
         (at(&section.dpop), ASKING),
+        (at(&section.refresh), &[all.as_slice(), &[GrantName::SignedJwt]].concat()),
     ];
     refuse(&owners, grant, reader);
     login::refuse_keys_of_codes(section, grant, reader);
@@ -100,10 +109,14 @@ const ASKING: &[GrantName] = &[
     GrantName::ClientCredentials,
     GrantName::Password,
     GrantName::RefreshToken,
+    GrantName::JwtBearer,
     GrantName::TokenExchange,
     GrantName::AuthorizationCode,
     GrantName::DeviceCode,
 ];
+
+/// Grants that can use an assertion.
+const ASSERTING: &[GrantName] = &[GrantName::JwtBearer, GrantName::SignedJwt, GrantName::Custom];
 
 /// Keys of `request` that do not belong to this grant; all but these belong to each that may have a `request`.
 fn refuse_foreign_keys_of_request(request: &Request, grant: GrantName, client: &[GrantName], reader: &mut Reader<'_>) {
@@ -143,6 +156,8 @@ impl GrantName {
             Self::ClientCredentials => "client_credentials",
             Self::Password => "password",
             Self::RefreshToken => "refresh_token",
+            Self::JwtBearer => "jwt_bearer",
+            Self::SignedJwt => "signed_jwt",
             Self::Custom => "custom",
             Self::Exec => "exec",
             Self::Static => "static",
@@ -176,7 +191,12 @@ pub(super) fn grant(
         GrantName::RefreshToken => {
             Some(GrantSettings::RefreshToken { refresh_token: needed(&keys.refresh_token, "refresh_token")? })
         }
-        GrantName::Custom => Some(GrantSettings::Custom { request: described::login(section, reader)? }),
+        GrantName::JwtBearer => Some(GrantSettings::JwtBearer { assertion: assertion::needed(section, reader)? }),
+        GrantName::SignedJwt => Some(GrantSettings::SignedJwt { assertion: assertion::needed(section, reader)? }),
+        GrantName::Custom => {
+            let assertion = assertion::of_grant(section, reader);
+            Some(GrantSettings::Custom { request: described::login(section, reader)?, assertion })
+        }
         GrantName::Exec => exec::exec(section, reader).map(GrantSettings::Exec),
         GrantName::Static => Some(GrantSettings::Static { token: needed(&keys.token, "token")? }),
         GrantName::TokenExchange => token_exchange::grant(section, reader),
@@ -198,6 +218,9 @@ pub(super) fn endpoint(
         (Some(_), Some(issuer)) => {
             reader.wrong(&issuer.at, "`token_url` and `issuer` say the same thing twice; remove one");
             None
+        }
+        (None, None) if grant == GrantName::JwtBearer && private_key::says_token_url(&section.value) => {
+            private_key::token_url(&section.value, reader).map(|url| Some(EndpointSettings::TokenUrl(url.0)))
         }
         (None, None) => {
             let message = "\"token_url\" is missing; write `token_url: https://host/path`, or `issuer: https://host`";

@@ -63,6 +63,13 @@ section! {
 #[derive(Clone, Debug)]
 pub(crate) struct Json(Vec<(String, ParamValue)>);
 
+impl Json {
+    /// In file order.
+    pub(super) fn members(&self) -> &[(String, ParamValue)] {
+        &self.0
+    }
+}
+
 impl Read for Json {
     fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
         match json(node, reader)? {
@@ -118,7 +125,8 @@ pub(super) fn login(section: &Placed<CredentialSection>, reader: &mut Reader<'_>
     if let (Some(auth), Some(ClientAuthName::Post), false) = (&keys.client_auth, auth, has_members) {
         reader.wrong(&auth.at, "needs a body to be in; write `request: {body: {form: …}}`, or `json`");
     }
-    if let (Some(client_id), None) = (&keys.client_id, &keys.client_secret) {
+    let proves = keys.client_assertion.is_some() || keys.client_assertion_file.is_some() || keys.assertion.is_some();
+    if let (Some(client_id), None, false) = (&keys.client_id, &keys.client_secret, proves) {
         reader.wrong(&client_id.at, "nothing sends it without a `client_secret`; write it into `request.body`");
     }
     Some(login)

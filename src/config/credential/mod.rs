@@ -2,6 +2,7 @@
 //!
 //! Refused: keys of another grant, a secret that nothing sends, and credentials that no route uses.
 
+mod assertion;
 mod client;
 mod client_auth;
 mod described;
@@ -9,12 +10,15 @@ mod dpop;
 mod exec;
 mod inject;
 mod login;
+mod private_key;
 mod request;
 mod response;
 mod token_exchange;
 
 use std::collections::HashMap;
 
+use assertion::Assertion;
+use assertion::ClientAssertion;
 use client::GrantName;
 use client_auth::ClientAuthName;
 use client_auth::ClientSecret;
@@ -44,6 +48,7 @@ use crate::config::read::Name;
 use crate::config::read::Named;
 use crate::config::read::Placed;
 use crate::config::read::Read;
+use crate::config::read::ReadableFile;
 use crate::config::read::Reader;
 use crate::config::read::TokenUrl;
 use crate::config::read::section;
@@ -67,6 +72,8 @@ section! {
         client_id: SecretSource;
         client_secret: ClientSecret;
         client_auth: ClientAuthName;
+        client_assertion: ClientAssertion;
+        client_assertion_file: ReadableFile;
         scope: Scope;
         audience: Texts;
         resource: Texts;
@@ -74,6 +81,8 @@ section! {
         password: SecretSource;
         refresh_token: SecretSource;
         token: SecretSource;
+        assertion: Assertion;
+        assertion_file: ReadableFile;
         subject_token: SubjectToken;
         subject_token_type: TokenType;
         requested_token_type: TokenType;
@@ -94,9 +103,6 @@ section! {
         refresh: Refresh;
         inject: Injects;
         dpop: Dpop;
-    }
-    later {
-        client_assertion, client_assertion_file, assertion, assertion_file,
     }
 }
 
@@ -247,15 +253,16 @@ fn settings(name: String, section: Placed<CredentialSection>, reader: &mut Reade
     client::refuse_foreign_keys(&section.value, grant_name, reader);
     let grant = client::grant(&section, grant_name, reader);
     let endpoint = client::endpoint(&section, grant_name, reader);
-    let client_auth = client_auth::client_auth(&section, reader);
-    let reserved = request::Reserved::new(&section.value, grant_name, client_auth.as_ref());
     let dpop = dpop::dpop(&section, reader);
+    let client_auths = client_auth::client_auths(&section, reader);
+    let reserved = request::Reserved::new(&section.value, grant_name, client_auths.as_ref().map(|(first, _)| first));
     let written = section.value;
     let lifetime = response::lifetime(written.lifetime, written.response.as_ref(), reader);
     let response = response::response(written.response, reader);
     let then = described::steps(written.then, reader);
     let kept = response.values.iter().chain(then.iter().flat_map(|step| &step.response.values));
     let names: Vec<&str> = kept.map(|(name, _)| name.as_str()).chain(login::kept(grant.as_ref())).collect();
+    let (client_auth, further_client_auths) = client_auths?;
     Some(CredentialSettings {
         name,
         request: request::request(written.request, &reserved, reader),
@@ -267,7 +274,8 @@ fn settings(name: String, section: Placed<CredentialSection>, reader: &mut Reade
         refresh: response::refresh(written.refresh),
         grant: grant?,
         endpoint: endpoint?,
-        client_auth: client_auth?,
+        client_auth,
+        further_client_auths,
         client_id: written.client_id.map(Placed::into_value),
         scope: written.scope.map(|scope| scope.value.0).unwrap_or_default(),
         audience: written.audience.map(|texts| texts.value.0).unwrap_or_default(),

@@ -128,10 +128,19 @@ impl Reserved {
             }
             GrantName::AuthorizationCode => &["code", "redirect_uri", "code_verifier"],
             GrantName::DeviceCode => &["device_code"],
-            GrantName::ClientCredentials | GrantName::Custom | GrantName::Exec | GrantName::Static => &[],
+            GrantName::JwtBearer => &["assertion"],
+            GrantName::ClientCredentials
+            | GrantName::SignedJwt
+            | GrantName::Custom
+            | GrantName::Exec
+            | GrantName::Static => &[],
         };
         let basic = matches!(auth, Some(ClientAuthSettings::SecretBasic { .. }));
+        let asserting =
+            matches!(auth, Some(ClientAuthSettings::SecretJwt { .. } | ClientAuthSettings::PrivateKeyJwt { .. }));
         let written = [
+            ("client_assertion", asserting),
+            ("client_assertion_type", asserting),
             ("scope", keys.scope.is_some()),
             ("audience", keys.audience.is_some()),
             ("resource", keys.resource.is_some()),

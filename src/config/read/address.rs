@@ -160,21 +160,28 @@ impl Read for HostPattern {
 #[derive(Clone, Debug)]
 pub(crate) struct TokenUrl(pub(crate) Url);
 
-impl Read for TokenUrl {
-    fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
-        reader.parse("a URL", node, |text| secure_url(text).map(Self))
+impl TokenUrl {
+    /// Of a text that does not stand in the file.
+    pub(crate) fn parse(text: &str) -> Result<Self, &'static str> {
+        secure_url(text).map(Self)
     }
 }
 
-/// `issuer`.
+impl Read for TokenUrl {
+    fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
+        reader.parse("a URL", node, Self::parse)
+    }
+}
+
+/// `issuer`, and as it is written: to the letter its name, where a URL may differ by a slash.
 #[derive(Clone, Debug)]
-pub(crate) struct IssuerUrl(pub(crate) Url);
+pub(crate) struct IssuerUrl(pub(crate) Url, pub(crate) String);
 
 impl Read for IssuerUrl {
     fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
         reader.parse("a URL", node, |text| match secure_url(text)? {
             url if url.query().is_some() => Err("an issuer has no query (RFC 8414 §2)"),
-            url => Ok(Self(url)),
+            url => Ok(Self(url, text.to_owned())),
         })
     }
 }

@@ -18,6 +18,8 @@ fn table() -> Vec<(String, &'static str)> {
     add(custom, CUSTOM);
     add(code, CODE);
     add(device, DEVICE);
+    add(bearer, BEARER);
+    add(signed, SIGNED);
     table
 }
 
@@ -82,6 +84,62 @@ const DEVICE: &[(&str, &str)] = &[
         "device_authorization_url: https://a.example\nauthorization: {pkce: »off}",
         "belongs to the grant `authorization_code`, not to `device_code`",
     ),
+];
+
+/// What most credentials begin with that send an assertion.
+fn bearer(keys: &str) -> String {
+    credential_with(&format!("grant: jwt_bearer\ntoken_url: https://a.example/token\n{}", with_keys(keys)))
+}
+
+/// The same of a token that is an assertion.
+fn signed(keys: &str) -> String {
+    credential_with(&format!("grant: signed_jwt\n{}", with_keys(keys)))
+}
+
+/// `ED` and `CERT` stand for a private key (RFC 8037 appendix A.1) and for a certificate.
+fn with_keys(keys: &str) -> String {
+    let key = r#"'{"kty":"OKP","crv":"Ed25519","d":"nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}'"#;
+    keys.replace("ED", key).replace("CERT", r"'-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----'")
+}
+
+const BEARER: &[(&str, &str)] = &[
+    ("assertion: »{issuer: me}", "assertion: \"private_key\" is missing; write `private_key: key.pem`, or `secret`"),
+    ("assertion: {private_key: »nowhere.pem}", "assertion.private_key: cannot read "),
+    ("assertion: {private_key: »CERT}", "is a certificate; the private key that belongs to it is needed"),
+    ("assertion: {private_key: »'-----BEGIN PRIVATE KEY-----'}", "is damaged PEM"),
+    ("assertion: {private_key: »ED, algorithm: RS256}", "is an Ed25519 key, which cannot sign with RS256; write EdDSA"),
+    ("assertion: {private_key: ED, algorithm: »none}", "unknown word; write RS256 or"),
+    ("assertion: {private_key: ED, algorithm: »es256}", "unknown word; did you mean \"ES256\"?"),
+    ("assertion: {private_key: ED, secret: »s}", "is signed with `private_key` or with `secret`; remove one"),
+    ("assertion: {private_key: ED, secret_encoding: »hex}", "is how a `secret` is written; there is none"),
+    ("assertion: {secret: »xyz, secret_encoding: hex}", "is not written as `secret_encoding` says"),
+    ("assertion: {secret: »s, algorithm: ES256}", "is a shared secret, which cannot sign with ES256; write HS256"),
+    ("assertion: {private_key: ED, header: »{alg: none}}", "`alg` is written by us; write `algorithm`"),
+    ("assertion: {private_key: ED, header: »{alg: }}", "`alg` cannot be left out"),
+    ("assertion: {private_key: ED, claims: »{exp: 1}}", "`exp` is written by us; write `lifetime`"),
+    ("assertion: {private_key: ED, claims: »[a]}", "expected a mapping"),
+    ("assertion: {private_key: ED, audience: »issuer}", "this credential has no `issuer`; write the audience itself"),
+    ("assertion: {private_key: ED, »subjects: a}", "unknown key \"subjects\"; did you mean \"subject\"?"),
+    ("assertion: {private_key: ED, lifetime: »5}", "a duration needs a unit"),
+    (
+        "assertion: {private_key: ED}\nassertion_file: »Cargo.toml",
+        "`assertion` and `assertion_file` say the same thing twice",
+    ),
+    ("assertion: {private_key: ED}\nrequest: {params: {»assertion: a}}", "is sent already"),
+    ("assertion: {private_key: ED}\nusername: »u", "belongs to the grant `password`, not to `jwt_bearer`"),
+    (
+        "assertion: {private_key: ED}\nclient_id: i\nclient_assertion: {private_key: ED}\n\
+         request: {params: {»client_assertion: a}}",
+        "is sent already",
+    ),
+];
+
+const SIGNED: &[(&str, &str)] = &[
+    ("assertion: {private_key: ED}\nassertion_file: »Cargo.toml", "belongs to the grant `jwt_bearer` or `custom`"),
+    ("assertion: {private_key: ED}\ntoken_url: »https://a.example", "not to `signed_jwt`; remove it"),
+    ("assertion: {private_key: ED}\nscope: »a", "not to `signed_jwt`; remove it"),
+    ("assertion: {private_key: ED, audience: »token_url}", "this grant asks no token endpoint"),
+    ("assertion: {private_key: ED, claims: »{exp: }}", "`exp` cannot be left out; write `lifetime`"),
 ];
 
 const CUSTOM: &[(&str, &str)] = &[
@@ -305,6 +363,16 @@ const CREDENTIAL: &[(&str, &str)] = &[
     ("»grant: refresh_token\ntoken_url: https://a.example", "\"refresh_token\" is missing"),
     ("»grant: static", "\"token\" is missing"),
     ("»grant: token_exchange\ntoken_url: https://a.example", "\"subject_token\" is missing"),
+    ("»grant: jwt_bearer\ntoken_url: https://a.example", "\"assertion\" is missing; write for example `assertion: {p"),
+    ("»grant: signed_jwt", "\"assertion\" is missing"),
+    (
+        "»grant: client_credentials\ntoken_url: https://a.example\nclient_id: i\nclient_auth: private_key_jwt",
+        "\"client_assertion\" is missing; write for example `client_assertion: {private_key: key.pem}`",
+    ),
+    (
+        "»grant: client_credentials\ntoken_url: https://a.example\nclient_id: i\nclient_auth: tls_client_auth",
+        "\"request.tls\" has no certificate; write `request: {tls: {certificate: client.pem, private_key: client.key}}`",
+    ),
     (
         "»grant: authorization_code\ntoken_url: https://a.example\nclient_id: i",
         "\"authorization_url\" is missing; write `authorization_url: https://host/path`, or `issuer:",
@@ -362,13 +430,31 @@ const CLIENT: &[(&str, &str)] = &[
     ("subject_token: »request", "belongs to the grant `token_exchange`, not to `client_credentials`"),
     ("username: »u", "belongs to the grant `password`, not to `client_credentials`"),
     ("client_secret: »s\nclient_id: i\nclient_auth: none", "`client_auth: none` sends no secret"),
-    ("client_id: i\nclient_auth: »private_key_jwt", "`private_key_jwt` is not in this version"),
-    ("client_id: i\nclient_secret: »[a, b]", "a list of client secrets is not in this version"),
-    ("»client_assertion: {}", "the key \"client_assertion\" is not in this version"),
     ("dpop: »yes", "unknown word; write true or false"),
     ("dpop: {algorithm: »RS256}", "dpop.algorithm: unknown word"),
     ("dpop: {private_key: »./none.pem}", "private_key: "),
     ("dpop: »true\nthen: [{request: {url: https://a.example}}]", "remove one of the two"),
+    ("client_id: i\nclient_secret: »[]", "client_secret: has no secret in it"),
+    ("client_id: i\nclient_secret: »[a, b, c, d]", "client_secret: has more than 3 secrets"),
+    ("client_id: i\nclient_secret: [a, »{b: c}]", "client_secret[1]: expected text"),
+    (
+        "client_id: i\nclient_secret: »s\nclient_auth: private_key_jwt\nclient_assertion_file: Cargo.toml",
+        "this `client_auth` sends no secret",
+    ),
+    (
+        "client_id: i\nclient_secret: s\nclient_assertion: »{algorithm: HS256}",
+        "is for `client_auth: private_key_jwt` or",
+    ),
+    ("client_id: i\nclient_assertion: {private_key: »Cargo.toml}", "client_assertion.private_key: is none: PEM"),
+    ("client_id: i\nclient_assertion: {»issuer: me}", "unknown key \"issuer\""),
+    (
+        "client_id: i\nclient_secret: s\nclient_auth: client_secret_jwt\nclient_assertion: {private_key: »Cargo.toml}",
+        "`client_secret_jwt` signs with `client_secret`; remove it",
+    ),
+    (
+        "client_id: i\nclient_secret: »s\nclient_auth: client_secret_jwt\nclient_assertion: {algorithm: RS256}",
+        "client_secret: is a shared secret, which cannot sign with RS256; write HS256, HS384, HS512",
+    ),
     ("»clientsecret: s\nclient_id: i", "did you mean \"client_secret\"?"),
     ("scope: a\nrequest: {params: {»scope: b}}", "credentials.one.request.params.scope: is sent already"),
     ("client_id: i\nrequest: {params: {»client_id: b}}", "is sent already"),

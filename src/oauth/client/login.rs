@@ -157,7 +157,8 @@ impl OAuthClient {
         url: Url,
         parameters: Vec<(String, Secret)>,
     ) -> Result<TokenRequest, TokenError> {
-        let inputs = self.blocking(|settings| Inputs::read(settings, &Ask::OwnGrant)).await?;
+        let auth = self.believed().clone();
+        let inputs = self.blocking(move |settings| Inputs::read(settings, &Ask::OwnGrant, &auth)).await?;
         compose_beside(&self.settings, inputs, url, parameters)
     }
 

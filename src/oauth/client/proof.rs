@@ -4,14 +4,20 @@ use super::{Answered, OAuthClient, Obtained};
 use crate::oauth::dpop;
 use crate::oauth::explain::Step;
 use crate::oauth::request::Ask;
+use crate::oauth::settings::ClientAuthSettings;
 use crate::token::{AccessToken, TokenError};
 
 impl OAuthClient {
     /// One request to the token endpoint, and its answer; once more if the endpoint wants its nonce in the proof (§8).
-    pub(in crate::oauth) async fn ask(&self, ask: Ask, steps: &mut Vec<Step>) -> Result<Answered, TokenError> {
-        match self.ask_once(ask.clone(), steps).await {
+    pub(super) async fn ask_with(
+        &self,
+        auth: &ClientAuthSettings,
+        ask: Ask,
+        steps: &mut Vec<Step>,
+    ) -> Result<Answered, TokenError> {
+        match self.ask_once(auth, ask.clone(), steps).await {
             // Composed anew: no assertion and no proof is used twice.
-            Err(error) if self.dpop.is_some() && dpop::wants_nonce(&error) => self.ask_once(ask, steps).await,
+            Err(error) if self.dpop.is_some() && dpop::wants_nonce(&error) => self.ask_once(auth, ask, steps).await,
             outcome => outcome,
         }
     }

@@ -4,10 +4,13 @@
 //! As a grant, it is made from its settings for one request and then does no I/O. It is never guessed: a second try with
 //! another method counts as a second wrong login at servers that lock clients.
 
+mod client_assertion;
 mod client_secret_basic;
 mod client_secret_post;
 mod none;
+mod tls_client_auth;
 
+use super::assertion::Assertion;
 use super::request::TokenRequest;
 use super::settings::ClientAuthSettings;
 use crate::secret::{Secret, SecretError, SecretSource};
@@ -39,6 +42,10 @@ pub(super) fn read(
         ClientAuthSettings::SecretPost { secret } => {
             Box::new(client_secret_post::ClientSecretPost { client_id, secret: secret.read()? })
         }
+        ClientAuthSettings::SecretJwt { assertion } | ClientAuthSettings::PrivateKeyJwt { assertion } => {
+            Box::new(client_assertion::ClientAssertion { client_id, assertion: Assertion::read(assertion)? })
+        }
+        ClientAuthSettings::Tls => Box::new(tls_client_auth::TlsClientAuth { client_id: or_empty(client_id) }),
     })
 }
 

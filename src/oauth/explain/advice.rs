@@ -1,6 +1,8 @@
 //! What to change, by what went wrong: the sentence that a colleague who has seen it before would say.
 
-use crate::oauth::settings::{BasicEncoding, BodyFormat, ClientAuthSettings, CredentialSettings, GrantSettings};
+use crate::oauth::settings::{
+    AssertionSource, BasicEncoding, BodyFormat, ClientAuthSettings, CredentialSettings, GrantSettings,
+};
 use crate::token::TokenError;
 
 /// When the issuer's metadata cannot be used.
@@ -60,6 +62,10 @@ fn on_code(code: &str, settings: &CredentialSettings) -> Option<&'static str> {
             GrantSettings::RefreshToken { .. } => {
                 "the refresh token has expired, was used up or was revoked: a new login is needed"
             }
+            GrantSettings::JwtBearer { .. } => {
+                "the assertion is not believed: check its issuer, subject and audience, and whether the server has the \
+                 public key; or this machine's clock is wrong"
+            }
             _ => "the server does not accept what this grant sends: see its registration",
         },
         "invalid_scope" if settings.scope.is_empty() => "the server has no default scope for this client: set scope",
@@ -104,6 +110,21 @@ fn on_client(settings: &ClientAuthSettings) -> &'static str {
         }
         ClientAuthSettings::SecretPost { .. } => {
             "check client_id and client_secret; if they are right, try client_auth client_secret_basic"
+        }
+        ClientAuthSettings::SecretJwt { .. } => {
+            "check client_id, client_secret and client_assertion.algorithm, and whether the server wants \
+             client_assertion.audience issuer; or this machine's clock is wrong"
+        }
+        ClientAuthSettings::PrivateKeyJwt { assertion: AssertionSource::Ready(_) } => {
+            "check whom the assertion in client_assertion_file is from, about and for, and whether it has expired"
+        }
+        ClientAuthSettings::PrivateKeyJwt { .. } => {
+            "check client_id, whether the server has the public key, under the same key_id, and whether it wants \
+             client_assertion.audience issuer; or this machine's clock is wrong"
+        }
+        ClientAuthSettings::Tls => {
+            "check client_id, and whether the server knows the certificate in request.tls (its subject, its authority, or \
+             itself)"
         }
     }
 }

@@ -8,12 +8,15 @@ mod client_credentials;
 mod custom;
 mod device_code;
 mod exec;
+mod jwt_bearer;
 mod no_login;
 mod password;
 mod refresh_token;
+mod signed_jwt;
 mod static_token;
 mod token_exchange;
 
+use super::assertion::Assertion;
 use super::request::{Described, TokenRequest};
 use super::settings::{GrantSettings, LoginWay};
 use crate::secret::{Secret, SecretError};
@@ -50,8 +53,18 @@ pub(super) fn read(settings: &GrantSettings) -> Result<Box<dyn Grant>, SecretErr
         GrantSettings::RefreshToken { refresh_token } => {
             Box::new(refresh_token::RefreshToken { refresh_token: refresh_token.read()? })
         }
-        GrantSettings::Custom { request } => {
-            Box::new(custom::Custom { request: Described::read(request, &Words::default())? })
+        GrantSettings::JwtBearer { assertion } => {
+            Box::new(jwt_bearer::JwtBearer { assertion: Assertion::read(assertion)? })
+        }
+        GrantSettings::SignedJwt { assertion } => {
+            Box::new(signed_jwt::SignedJwt { token: Assertion::alone(assertion)? })
+        }
+        GrantSettings::Custom { request, assertion } => {
+            let words = match assertion {
+                Some(assertion) => Words::default().with("assertion", Assertion::alone(assertion)?),
+                None => Words::default(),
+            };
+            Box::new(custom::Custom { request: Described::read(request, &words)? })
         }
         GrantSettings::Exec(settings) => Box::new(Exec::read(settings)?),
         GrantSettings::Static { token } => Box::new(static_token::StaticToken { token: token.read()? }),
@@ -76,6 +89,8 @@ pub(super) fn name(settings: &GrantSettings) -> &'static str {
         GrantSettings::ClientCredentials => "client_credentials",
         GrantSettings::Password { .. } => "password",
         GrantSettings::RefreshToken { .. } => "refresh_token",
+        GrantSettings::JwtBearer { .. } => "jwt_bearer",
+        GrantSettings::SignedJwt { .. } => "signed_jwt",
         GrantSettings::Custom { .. } => "custom",
         GrantSettings::Exec(_) => "exec",
         GrantSettings::Static { .. } => "static",

@@ -37,7 +37,7 @@ pub(in crate::oauth) fn compose(
     }
     // A client without a secret is not named in a login that is written out, unless it is written there.
     let is_written_out = matches!((&settings.grant, ask), (GrantSettings::Custom { .. }, Ask::OwnGrant));
-    if !(is_written_out && matches!(settings.client_auth, ClientAuthSettings::None)) {
+    if !(is_written_out && matches!(settings.client_auth, ClientAuthSettings::None | ClientAuthSettings::Tls)) {
         inputs.auth.sign(&mut request)?;
     }
     if settings.request.omit_grant_type {
@@ -124,7 +124,7 @@ fn add_parameters(
 /// the URL of a login that is written out.
 pub(in crate::oauth) fn own_url<'a>(settings: &'a CredentialSettings, ask: &Ask) -> Option<&'a Url> {
     match (&settings.grant, ask) {
-        (GrantSettings::Custom { request }, Ask::OwnGrant) => Some(&request.url),
+        (GrantSettings::Custom { request, .. }, Ask::OwnGrant) => Some(&request.url),
         _ => settings.request.refresh_url.as_ref().filter(|_| Kind::of(settings, ask).refresh),
     }
 }

@@ -7,7 +7,7 @@ use http::HeaderName;
 use super::{Ask, Value};
 use crate::oauth::client_auth::{self, ClientAuth};
 use crate::oauth::grant::{self, Grant};
-use crate::oauth::settings::{CredentialSettings, ParamValue};
+use crate::oauth::settings::{ClientAuthSettings, CredentialSettings, ParamValue};
 use crate::secret::{Secret, SecretError};
 use crate::token::template::{self, Words};
 
@@ -23,8 +23,12 @@ pub(in crate::oauth) struct Inputs {
 }
 
 impl Inputs {
-    /// Reads them. Blocks while files are read.
-    pub(in crate::oauth) fn read(settings: &CredentialSettings, ask: &Ask) -> Result<Self, SecretError> {
+    /// Reads them; `auth` is how the client proves itself this time. Blocks while files are read.
+    pub(in crate::oauth) fn read(
+        settings: &CredentialSettings,
+        ask: &Ask,
+        auth: &ClientAuthSettings,
+    ) -> Result<Self, SecretError> {
         let request = &settings.request;
         let (mut headers, mut concealed) = (Vec::new(), Vec::new());
         for (name, value) in &request.headers {
@@ -40,7 +44,7 @@ impl Inputs {
                 Ask::Device(device) => Box::new(device.clone()),
                 Ask::Refresh(token) => Box::new(grant::RefreshToken { refresh_token: token.clone() }),
             },
-            auth: client_auth::read(&settings.client_auth, settings.client_id.as_ref())?,
+            auth: client_auth::read(auth, settings.client_id.as_ref())?,
             params: parameters(&request.params)?,
             refresh_params: parameters(&request.refresh_params)?,
             headers,

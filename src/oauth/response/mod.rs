@@ -26,7 +26,7 @@ use crate::token::TokenError;
 pub(super) use body::Body;
 pub(super) use lifetime::{jwt_left, jwt_lifetime};
 pub(super) use refusal::read as read_refusal;
-pub(super) use refusal::{code, is_known, is_of_refresh_token, shortened};
+pub(super) use refusal::{code, is_known, is_of_client, is_of_refresh_token, shortened};
 pub(super) use values::Values;
 
 /// A token, and what came with it.

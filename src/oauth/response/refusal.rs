@@ -78,6 +78,15 @@ pub(in crate::oauth) fn is_of_refresh_token(code: &str) -> bool {
     )
 }
 
+/// Whether a code says that the client was not believed, as servers say it: RFC 6749 §5.2; Keycloak; Auth0; GitHub; a
+/// 401 without a code.
+pub(in crate::oauth) fn is_of_client(code: &str) -> bool {
+    matches!(
+        code,
+        "invalid_client" | "unauthorized_client" | "access_denied" | "incorrect_client_credentials" | "http_401"
+    )
+}
+
 /// Whether a code is one of those we know by heart, and not a server's own word.
 pub(in crate::oauth) fn is_known(code: &str) -> bool {
     VERDICTS.contains(&code) || TEMPORARY.contains(&code) || is_of_refresh_token(code) || code.starts_with("http_")

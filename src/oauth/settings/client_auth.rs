@@ -1,5 +1,6 @@
 //! How a client is configured to prove itself.
 
+use super::AssertionSource;
 use crate::secret::SecretSource;
 
 /// `client_auth`.
@@ -20,6 +21,18 @@ pub enum ClientAuthSettings {
         /// `client_secret`.
         secret: SecretSource,
     },
+    /// RFC 7523 §2.2, signed with the client's secret.
+    SecretJwt {
+        /// What is signed.
+        assertion: AssertionSource,
+    },
+    /// RFC 7523 §2.2, signed with a private key, or ready-made.
+    PrivateKeyJwt {
+        /// What is sent.
+        assertion: AssertionSource,
+    },
+    /// RFC 8705: the certificate of `request.tls`.
+    Tls,
 }
 
 /// `request.basic_encoding`.

@@ -15,6 +15,7 @@ pub mod proxy;
 pub mod redis_server;
 pub mod refusal;
 pub mod sent;
+pub mod signer;
 pub mod token_endpoint;
 mod upstream;
 pub mod wire;
