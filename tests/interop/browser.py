@@ -1,8 +1,8 @@
 """A person with a browser: opens a page, follows redirects, signs in, agrees to whatever is asked, until nothing is left.
 
-    python browser.py CA URL
+    python browser.py CA URL [NAME=VALUE …]
 
-CA: the roots to trust, PEM. Ends well when the last page has no form any more and was answered with 2xx.
+CA: the roots to trust, PEM. What else the person knows (a code) stands behind the URL. Ends well when the last page has no form any more and was answered with 2xx.
 """
 
 import http.cookiejar
@@ -38,7 +38,8 @@ class Form(HTMLParser):
             self.inside = False
 
 
-def main(ca, url):
+def main(ca, url, *known):
+    ANSWERS.update(pair.split("=", 1) for pair in known)
     opener = urllib.request.build_opener(
         urllib.request.ProxyHandler({}),
         urllib.request.HTTPSHandler(context=ssl.create_default_context(cafile=ca)),
