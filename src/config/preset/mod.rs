@@ -16,6 +16,7 @@ use super::node::Entry;
 use super::node::Node;
 use super::node::Scalar;
 use super::node::Value;
+use super::read::Place;
 use super::read::Read;
 use super::read::Reader;
 use super::read::suggest;
@@ -84,7 +85,10 @@ fn arguments<'n>(
     };
     let mut sound = true;
     for entry in given.iter().filter(|entry| preset.parameters().iter().all(|known| known.name != entry.key)) {
-        reader.within("with", |reader| reader.refuse::<()>(&entry.node, unknown(preset, &entry.key)));
+        reader.within("with", |reader| {
+            let at = Place { line: entry.line, column: entry.column, ..reader.place(&entry.node) };
+            reader.wrong(&at, unknown(preset, &entry.key));
+        });
         sound = false;
     }
     let mut arguments = Vec::new();

@@ -102,10 +102,10 @@ fn a_mistake_in_what_a_preset_fills_in_names_a_line_of_the_file() {
         ("preset: »zoom", "\"account\" is missing (the account id of the app); write `with: {account: "),
         ("preset: zoom\nwith: »x1", "credentials.one.with: expected a mapping of parameters, found text"),
         (
-            "preset: zoom\nwith: {acount: »x1}",
+            "preset: zoom\nwith: {»acount: x1}",
             "credentials.one.with: the preset has no such parameter; did you mean \"account\"?",
         ),
-        ("preset: spotify\nwith: {tenant: »x1}", "credentials.one.with: the preset has no parameters; remove it"),
+        ("preset: spotify\nwith: {»tenant: x1}", "credentials.one.with: the preset has no parameters; remove it"),
         ("preset: zoom\nwith: {account: »''}", "credentials.one.with.account: must not be empty"),
         ("preset: zoom\nwith: {account: »'a?b'}", "credentials.one.with.account: must be visible ASCII without"),
         // The parameter's own place, where it is what made the mistake.
