@@ -658,6 +658,109 @@ async fn without_a_store_a_grant_that_can_be_repeated_goes_on() {
     assert_eq!(endpoint.bodies(), ["grant_type=client_credentials"; 2]);
 }
 
+/// As [`MemoryStore`], but others may use it too; fails to save as often as told.
+#[derive(Default)]
+struct SharedStore {
+    memory: MemoryStore,
+    failures: std::sync::atomic::AtomicUsize,
+}
+
+impl TokenStore for SharedStore {
+    fn load<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Entry>, StoreError>> {
+        self.memory.load(key)
+    }
+
+    fn try_lease<'a>(&'a self, key: &'a str, limit: Duration) -> BoxFuture<'a, Result<Option<Lease>, StoreError>> {
+        self.memory.try_lease(key, limit)
+    }
+
+    fn save<'a>(&'a self, lease: &'a Lease, value: Option<Value>) -> BoxFuture<'a, Result<(), StoreError>> {
+        let less = |left: usize| left.checked_sub(1);
+        match self.failures.fetch_update(Ordering::SeqCst, Ordering::SeqCst, less) {
+            Ok(_) => Box::pin(std::future::ready(Err(away()))),
+            Err(_) => self.memory.save(lease, value),
+        }
+    }
+
+    fn mark(&self, key: &str) -> u64 {
+        self.memory.mark(key)
+    }
+
+    fn is_shared(&self) -> bool {
+        true
+    }
+}
+
+/// A token, its own or another's.
+async fn obtain_any(client: &OAuthClient) -> String {
+    client.obtain(&|_| true, &mut Vec::new()).await.unwrap().token.expose().to_owned()
+}
+
+#[tokio::test]
+async fn a_token_that_another_has_got_is_taken_up_once_and_then_a_new_one_is_asked_for() {
+    let endpoint = Endpoint::saying(vec![token("a", Some("r1")), token("b", Some("r2"))]).await;
+    let store = Arc::new(SharedStore::default());
+    let client = || OAuthClient::new(at(endpoint.url()), store.clone()).unwrap();
+    let (one, other) = (client(), client());
+    assert_eq!(obtain_any(&one).await, "a");
+    assert_eq!(obtain_any(&other).await, "a");
+    // It was refused, or is near its end.
+    assert_eq!(obtain_any(&other).await, "b");
+    assert_eq!(obtain_any(&one).await, "b");
+    assert_eq!(endpoint.bodies(), ["grant_type=client_credentials", "grant_type=refresh_token&refresh_token=r1"]);
+}
+
+#[tokio::test]
+async fn a_token_that_serves_no_longer_is_not_taken_up() {
+    let endpoint = Endpoint::saying(vec![token("a", None), token("b", None)]).await;
+    let store = Arc::new(SharedStore::default());
+    let client = || OAuthClient::new(at(endpoint.url()), store.clone()).unwrap();
+    assert_eq!(obtain(&client()).await.unwrap(), "a");
+    assert_eq!(obtain(&client()).await.unwrap(), "b");
+}
+
+#[tokio::test]
+async fn what_another_process_has_changed_is_a_reason_to_ask_again() {
+    let endpoint = Endpoint::saying(vec![error("unauthorized_client"), token("a", None)]).await;
+    let store = Arc::new(SharedStore::default());
+    let client = || OAuthClient::new(at(endpoint.url()), store.clone()).unwrap();
+    let (refused, other) = (client(), client());
+    obtain(&refused).await.unwrap_err();
+    assert!(!refused.has_changed());
+    assert_eq!(obtain(&other).await.unwrap(), "a");
+    assert!(refused.has_changed());
+    assert_eq!(obtain_any(&refused).await, "a");
+    assert!(!refused.has_changed());
+}
+
+#[tokio::test]
+async fn a_rotated_refresh_token_is_saved_in_a_store_that_comes_back_in_time() {
+    let endpoint = Endpoint::saying(vec![token("a", Some("r1")), token("b", None)]).await;
+    let store = Arc::new(SharedStore::default());
+    store.failures.store(3, Ordering::SeqCst);
+    let client = || OAuthClient::new(at(endpoint.url()), store.clone()).unwrap();
+    assert_eq!(obtain(&client()).await.unwrap(), "a");
+    assert_eq!(obtain(&client()).await.unwrap(), "b");
+    assert_eq!(endpoint.bodies()[1], "grant_type=refresh_token&refresh_token=r1");
+}
+
+#[tokio::test]
+async fn values_of_a_reply_survive_with_its_refresh_token() {
+    let first = json(r#"{"access_token":"a","refresh_token":"r1","tenant":"t"}"#);
+    let endpoint = Endpoint::saying(vec![first, token("b", None)]).await;
+    let mut settings = at(endpoint.url());
+    settings.response.values = vec![("tenant".to_owned(), TokenPlace::Body(Pointer("/tenant".to_owned())))];
+    let store = Arc::new(SharedStore::default());
+    for expected in ["a", "b"] {
+        let client = OAuthClient::new(settings.clone(), store.clone()).unwrap();
+        let obtained = client.obtain(&|_| false, &mut Vec::new()).await.unwrap();
+        assert_eq!((obtained.token.expose(), obtained.values.get("tenant").map(Secret::expose)), (expected, Some("t")));
+    }
+    let client = OAuthClient::new(settings, store).unwrap();
+    let taken = client.obtain(&|_| true, &mut Vec::new()).await.unwrap();
+    assert_eq!(taken.values.get("tenant").map(Secret::expose), Some("t"));
+}
+
 #[tokio::test]
 async fn a_refresh_token_is_kept_for_what_it_was_granted_for() {
     let endpoint = Endpoint::saying(vec![token("a", Some("r1")), token("b", Some("r2")), token("c", None)]).await;
