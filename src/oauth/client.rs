@@ -23,7 +23,7 @@ use url::Url;
 use self::believed::Believed;
 use self::obtained::KeptValues;
 pub(super) use self::obtained::Obtained;
-use super::discovery::Discovery;
+use super::discovery::{Connects, Discovery};
 use super::dpop::Dpop;
 use super::endpoint::{Answer, TokenEndpoint};
 use super::explain::{Explanation, Step};
@@ -62,7 +62,13 @@ impl OAuthClient {
     /// The TLS files of `request.tls` cannot be used.
     pub fn new(settings: CredentialSettings, store: Arc<dyn TokenStore>) -> Result<Self, TlsError> {
         let discovery = match &settings.endpoint {
-            Some(EndpointSettings::Issuer(issuer)) => Some(Discovery::new(issuer.clone())),
+            Some(EndpointSettings::Issuer(issuer)) => {
+                let connects = match settings.request.tls.identity {
+                    Some(_) => Connects::WithCertificate,
+                    None => Connects::Anonymously,
+                };
+                Some(Discovery::new(issuer.clone(), connects))
+            }
             Some(EndpointSettings::TokenUrl(_)) | None => None,
         };
         Ok(Self {

@@ -19,7 +19,17 @@ use crate::token::TokenError;
 /// One issuer, and its metadata once they are known: asked for once, and again after a failure.
 pub(super) struct Discovery {
     issuer: Url,
+    connects: Connects,
     found: OnceCell<Metadata>,
+}
+
+/// How we connect to the endpoints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Connects {
+    /// As everybody does.
+    Anonymously,
+    /// With a certificate, for which an issuer may have endpoints of their own (`mtls_endpoint_aliases`, RFC 8705 §5).
+    WithCertificate,
 }
 
 /// What of an issuer's metadata is used.
@@ -38,8 +48,8 @@ pub(super) struct Metadata {
 
 impl Discovery {
     /// Of this issuer.
-    pub(super) fn new(issuer: Url) -> Self {
-        Self { issuer, found: OnceCell::new() }
+    pub(super) fn new(issuer: Url, connects: Connects) -> Self {
+        Self { issuer, connects, found: OnceCell::new() }
     }
 
     /// Its token endpoint.
@@ -60,7 +70,7 @@ impl Discovery {
             result = match wire.send(get(url)).await {
                 Ok(answer) => {
                     step.received(&answer, &response::body(&answer));
-                    read(&answer, &self.issuer)
+                    read(&answer, &self.issuer, self.connects)
                 }
                 Err(error) => Err(Miss::Final(error.to_string())),
             };
@@ -111,7 +121,7 @@ fn get(url: Url) -> HttpRequest {
     HttpRequest { method: Method::GET, url, headers, body: Zeroizing::new(Vec::new()) }
 }
 
-fn read(answer: &Answer, issuer: &Url) -> Result<Metadata, Miss> {
+fn read(answer: &Answer, issuer: &Url, connects: Connects) -> Result<Metadata, Miss> {
     match answer.status {
         status if status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS => {
             return Err(Miss::Absent(format!("the answer is {}", status.as_u16())));
@@ -127,11 +137,16 @@ fn read(answer: &Answer, issuer: &Url) -> Result<Metadata, Miss> {
         let named: String = named.chars().filter(|letter| !letter.is_control()).take(200).collect();
         return Err(Miss::Final(format!("it is that of issuer {named:?}, not of {:?}", issuer.as_str())));
     }
-    let endpoint =
-        member("token_endpoint").ok_or_else(|| Miss::Final("there is no `token_endpoint` in it".to_owned()))?;
+    let alias = |name: &str| metadata.get("mtls_endpoint_aliases")?.get(name)?.as_str();
+    let endpoint = |name| match connects {
+        Connects::WithCertificate => alias(name).or_else(|| member(name)),
+        Connects::Anonymously => member(name),
+    };
     let token_endpoint =
-        usable(endpoint, issuer).ok_or_else(|| Miss::Final("its `token_endpoint` is no https URL".to_owned()))?;
-    let endpoint = |name| member(name).and_then(|endpoint| usable(endpoint, issuer));
+        endpoint("token_endpoint").ok_or_else(|| Miss::Final("there is no `token_endpoint` in it".to_owned()))?;
+    let token_endpoint =
+        usable(token_endpoint, issuer).ok_or_else(|| Miss::Final("its `token_endpoint` is no https URL".to_owned()))?;
+    let endpoint = |name| endpoint(name).and_then(|url| usable(url, issuer));
     let names_itself = metadata.get("authorization_response_iss_parameter_supported").and_then(Value::as_bool);
     Ok(Metadata {
         issuer: named.to_owned(),
@@ -173,7 +188,7 @@ mod tests {
     }
 
     fn endpoint(issuer: &str, body: &str) -> Result<String, String> {
-        read(&answer(200, body), &url(issuer))
+        read(&answer(200, body), &url(issuer), Connects::Anonymously)
             .map(|found| found.token_endpoint.into())
             .map_err(|miss| miss.why().to_owned())
     }
@@ -217,10 +232,25 @@ mod tests {
         let body = r#"{"issuer":"https://as.example","token_endpoint":"https://as.example/token",
             "authorization_endpoint":"https://as.example/authorize","revocation_endpoint":"http://as.example/revoke",
             "authorization_response_iss_parameter_supported":true}"#;
-        let found = read(&answer(200, body), &url("https://as.example")).map_err(|miss| miss.why().to_owned()).unwrap();
+        let found = read(&answer(200, body), &url("https://as.example"), Connects::Anonymously)
+            .map_err(|miss| miss.why().to_owned())
+            .unwrap();
         assert_eq!(found.authorization_endpoint, Some(url("https://as.example/authorize")));
         assert_eq!((found.device_authorization_endpoint, found.revocation_endpoint), (None, None));
         assert!(found.names_itself && found.issuer == "https://as.example");
+    }
+
+    // RFC 8705 §5
+    #[test]
+    fn who_connects_with_a_certificate_uses_the_endpoints_that_are_for_that() {
+        let body = r#"{"issuer":"https://as.example","token_endpoint":"https://as.example/token",
+            "revocation_endpoint":"https://as.example/revoke",
+            "mtls_endpoint_aliases":{"token_endpoint":"https://mtls.as.example/token"}}"#;
+        let found = |connects| read(&answer(200, body), &url("https://as.example"), connects).ok().unwrap();
+        let with = found(Connects::WithCertificate);
+        assert_eq!(with.token_endpoint.as_str(), "https://mtls.as.example/token");
+        assert_eq!(with.revocation_endpoint.unwrap().as_str(), "https://as.example/revoke");
+        assert_eq!(found(Connects::Anonymously).token_endpoint.as_str(), "https://as.example/token");
     }
 
     #[test]
@@ -228,8 +258,17 @@ mod tests {
         for body in ["", "<html>", "[]", "{}", r#"{"issuer":"https://as.example/"}"#, r#"{"issuer":7}"#] {
             assert!(endpoint("https://as.example/", body).is_err(), "{body}");
         }
-        assert!(matches!(read(&answer(404, ""), &url("https://as.example/")), Err(Miss::Absent(_))));
-        assert!(matches!(read(&answer(503, ""), &url("https://as.example/")), Err(Miss::Final(_))));
-        assert!(matches!(read(&answer(302, ""), &url("https://as.example/")), Err(Miss::Final(_))));
+        assert!(matches!(
+            read(&answer(404, ""), &url("https://as.example/"), Connects::Anonymously),
+            Err(Miss::Absent(_))
+        ));
+        assert!(matches!(
+            read(&answer(503, ""), &url("https://as.example/"), Connects::Anonymously),
+            Err(Miss::Final(_))
+        ));
+        assert!(matches!(
+            read(&answer(302, ""), &url("https://as.example/"), Connects::Anonymously),
+            Err(Miss::Final(_))
+        ));
     }
 }
