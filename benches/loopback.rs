@@ -24,7 +24,7 @@ use load::Load;
 
 /// As in `bearer-proxy` itself.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: bearer_proxy::allocator::Allocator = bearer_proxy::allocator::Allocator;
 
 /// Kept-alive connections, unless said otherwise.
 const CONNECTIONS: usize = 64;

@@ -22,11 +22,13 @@
 //! | [`secret`], [`jose`], [`tls`] | leaves: values that do not print; signed tokens; certificates, keys and roots |
 //! | [`app`] | puts the rooms together and keeps them running |
 //! | [`cli`] | arguments, one file a command |
+//! | [`allocator`] | where memory comes from |
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod access;
 pub mod admin;
+pub mod allocator;
 pub mod app;
 pub mod cli;
 pub mod config;

@@ -4,10 +4,10 @@
 
 use std::process::ExitCode;
 
-/// A request costs fewer instructions than with the system's, and the memory of a busy minute goes back. The same in
-/// every build: musl's own is slow.
+use bearer_proxy::allocator::Allocator;
+
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: Allocator = Allocator;
 
 fn main() -> ExitCode {
     bearer_proxy::cli::main()

@@ -1,6 +1,6 @@
 //! Counts what a thread allocates.
 //!
-//! A global allocator can only be written with `unsafe`, and only one binary of this crate has any: each method does
+//! A global allocator can only be written with `unsafe`, and beside the allocator itself only one binary of this crate has any: each method does
 //! nothing but count and hand on to the allocator that `bearer-proxy` itself has, under the very contract that it was
 //! called under.
 
@@ -10,7 +10,7 @@ use std::alloc::{GlobalAlloc, Layout};
 use std::cell::Cell;
 use std::ops::Sub;
 
-use mimalloc::MiMalloc;
+use bearer_proxy::allocator::Allocator;
 
 /// What a thread has allocated since it began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -56,23 +56,23 @@ unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size());
         // SAFETY: as the caller promised.
-        unsafe { MiMalloc.alloc(layout) }
+        unsafe { Allocator.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         count(layout.size());
         // SAFETY: as the caller promised.
-        unsafe { MiMalloc.alloc_zeroed(layout) }
+        unsafe { Allocator.alloc_zeroed(layout) }
     }
 
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         count(size);
         // SAFETY: as the caller promised.
-        unsafe { MiMalloc.realloc(block, layout, size) }
+        unsafe { Allocator.realloc(block, layout, size) }
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         // SAFETY: as the caller promised.
-        unsafe { MiMalloc.dealloc(block, layout) }
+        unsafe { Allocator.dealloc(block, layout) }
     }
 }
