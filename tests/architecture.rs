@@ -14,6 +14,7 @@ use std::path::PathBuf;
 /// Which room may name which others. Anything not written here is forbidden.
 const MAY_NAME: &[(&str, &[&str])] = &[
     // Leaves: they know nobody, but what a secret is.
+    ("allocator", &[]),
     ("secret", &[]),
     ("jose", &["secret"]),
     ("tls", &[]),
@@ -320,17 +321,18 @@ fn there_are_four_seams() {
 }
 
 #[test]
-fn nothing_is_unsafe() {
-    let everywhere = include_str!("../Cargo.toml").contains("unsafe_code = \"forbid\"");
-    for root in [include_str!("../src/lib.rs"), include_str!("../src/main.rs")] {
-        assert!(everywhere || root.contains("#![forbid(unsafe_code)]"));
-    }
+fn nothing_is_unsafe_but_the_allocator() {
+    assert!(include_str!("../src/lib.rs").contains("#![deny(unsafe_code)]"));
+    assert!(include_str!("../src/main.rs").contains("#![forbid(unsafe_code)]"));
     for source in sources() {
-        // `forbid` cannot be taken back by an attribute; a macro of a dependency could still write it for us.
-        assert!(!source.text.contains("unsafe {"), "{}", source.path);
-        assert!(!source.text.contains("allow(unsafe_code"), "{}", source.path);
+        // What says so in one file; a macro of a dependency could still write it for us.
+        let is_unsafe = source.text.contains("unsafe {") || source.text.contains("allow(unsafe_code");
+        assert_eq!(is_unsafe, source.path == UNSAFE, "{}", source.path);
     }
 }
+
+/// The one file that may be, and says why.
+const UNSAFE: &str = "src/allocator.rs";
 
 #[test]
 fn a_file_is_read_in_one_sitting() {

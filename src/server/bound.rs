@@ -141,7 +141,6 @@ impl Listening {
         match self {
             Self::Tcp(listener) => {
                 let (stream, peer) = listener.accept().await?;
-                stream.set_nodelay(true)?;
                 Ok(Accepted::Tcp(stream, peer.ip()))
             }
             Self::Unix(listener) => listener.accept().await.map(|(stream, _)| Accepted::Unix(stream)),
@@ -166,6 +165,8 @@ fn tcp(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     // A restart need not wait for connections of the past.
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
+    // What is accepted inherits both.
+    socket.set_tcp_nodelay(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())

@@ -72,17 +72,21 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Upload<B> {
 pub struct AnswerBody<B> {
     body: Incoming,
     lease: Option<Lease<B>>,
+    /// What it ends with, once what came before is on its way.
+    error: Option<hyper::Error>,
 }
 
 struct Lease<B> {
     connection: Connection<B>,
     pool: Arc<Pool<B>>,
     idle: u64,
+    /// Whether the connection is driven by whoever asks for the answer.
+    drives: bool,
 }
 
 impl<B> AnswerBody<B> {
     pub(super) fn new(body: Incoming) -> Self {
-        Self { body, lease: None }
+        Self { body, lease: None, error: None }
     }
 
     /// Makes it the holder of the connection that it comes over.
@@ -91,7 +95,13 @@ impl<B> AnswerBody<B> {
         if self.body.is_end_stream() && connection.can_be_reused() {
             pool.put(connection);
         } else {
-            self.lease = Some(Lease { connection, pool: Arc::clone(pool), idle });
+            // A downstream that sends all before it reads anything would wait for ever if its body went on only when the
+            // answer is read.
+            let drives = connection.watch().has_uploaded();
+            if drives {
+                connection.take_driving();
+            }
+            self.lease = Some(Lease { connection, pool: Arc::clone(pool), idle, drives });
         }
     }
 
@@ -102,17 +112,28 @@ impl<B> AnswerBody<B> {
         }
     }
 
-    /// Takes the next piece; has the driver woken for it unless it has nothing more to bring, and waits for the next
-    /// request already.
+    /// Takes the next piece, and drives the connection for it.
     fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let Self { body, lease } = self;
-        let Some(Lease { connection, .. }) = lease else { return Pin::new(body).poll_frame(cx) };
-        let wakes = connection.watch().wakes();
-        let (polled, was_woken) = wakes.hold_back(|| Pin::new(&mut *body).poll_frame(cx));
-        if was_woken && !(body.is_end_stream() && connection.is_ready()) {
-            wakes.wake_task();
+        let Self { body, lease, .. } = self;
+        match lease {
+            Some(Lease { connection, drives: true, .. }) => {
+                connection.poll(cx, |own| Pin::new(&mut *body).poll_frame(own))
+            }
+            _ => Pin::new(body).poll_frame(cx),
         }
-        polled
+    }
+
+    /// hyper drops what it has not written yet when a body fails, the head too. An answer that broke off is to be seen as
+    /// far as it came.
+    #[cold]
+    fn fail_later(
+        &mut self,
+        error: hyper::Error,
+        cx: &Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        self.error = Some(error);
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     fn moved(&mut self, frame: Option<&Result<Frame<Bytes>, hyper::Error>>) {
@@ -137,15 +158,19 @@ impl<B: Unpin> Body for AnswerBody<B> {
     type Error = hyper::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let polled = self.poll_body(cx);
-        if let Poll::Ready(frame) = &polled {
-            self.moved(frame.as_ref());
+        if let Some(error) = self.error.take() {
+            return Poll::Ready(Some(Err(error)));
         }
-        polled
+        let frame = ready!(self.poll_body(cx));
+        self.moved(frame.as_ref());
+        match frame {
+            Some(Err(error)) => self.fail_later(error, cx),
+            frame => Poll::Ready(frame),
+        }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.error.is_none() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -2,12 +2,12 @@
 
 use std::error::Error as StdError;
 use std::sync::Arc;
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Waker};
 
 use http::{HeaderMap, Request, Response, StatusCode};
 use hyper::body::{Body, Incoming};
 use hyper::client::conn::TrySendError;
-use hyper::client::conn::http1::{Builder, Connection as Driver, SendRequest};
+use hyper::client::conn::http1::{self, Builder, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::OwnedSemaphorePermit;
@@ -15,6 +15,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::body::{AnswerBody, Upload, Watched};
 use super::clock;
 use super::connector::describe;
+use super::drive::Driver;
 use super::framing;
 use super::haste::Haste;
 use super::interim::Reader;
@@ -28,6 +29,8 @@ pub(super) struct Connection<B> {
     /// `None`: nothing drives the connection any more, and what was sent has been asked back.
     sender: Option<SendRequest<Upload<B>>>,
     watch: Arc<Watch>,
+    /// The waker that is the watch's drive.
+    own: Waker,
     /// How many answers have come over it.
     answers: u32,
     /// The upstream has said that it closes after this answer.
@@ -37,7 +40,7 @@ pub(super) struct Connection<B> {
 /// What a handshake yields: the sender, and the future that moves the bytes.
 pub(super) struct Halves<B> {
     sender: SendRequest<Upload<B>>,
-    driver: std::pin::Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>,
+    driver: Driver,
     watch: Arc<Watch>,
 }
 
@@ -49,8 +52,13 @@ where
 {
     let watch = Arc::new(Watch::new());
     let io = TokioIo::new(Reader::new(io, Arc::clone(&watch)));
-    let (sender, driver): (_, Driver<_, Upload<B>>) = builder.handshake(io).await?;
-    Ok(Halves { sender, driver: Box::pin(driver.with_upgrades()), watch })
+    let (sender, driver): (_, http1::Connection<_, Upload<B>>) = builder.handshake(io).await?;
+    let driver = async move {
+        if let Err(error) = driver.with_upgrades().await {
+            tracing::debug!(error = %describe(&error), "an upstream connection ended");
+        }
+    };
+    Ok(Halves { sender, driver: Box::pin(driver), watch })
 }
 
 impl<B> Halves<B>
@@ -61,23 +69,19 @@ where
     /// Starts to drive. The permit is given back, and `open` dropped, when the connection ends; `haste` is told if the
     /// upstream closes it while it is idle.
     pub(super) fn spawn(self, permit: OwnedSemaphorePermit, open: Box<dyn Send>, haste: Arc<Haste>) -> Connection<B> {
-        let (mut driver, watch) = (self.driver, self.watch);
+        let watch = self.watch;
+        let kept = watch.drive().keep(self.driver);
         let driven = Arc::clone(&watch);
-        let task = tokio::spawn(async move {
-            let _told_at_last = driven.drive();
-            let waker = Waker::from(Arc::clone(driven.wakes()));
-            let driver = std::future::poll_fn(|cx| driven.wakes().pass(&waker, cx, |cx| driver.as_mut().poll(cx)));
-            if let Err(error) = driver.await {
-                tracing::debug!(error = %describe(&error), "an upstream connection ended");
-            }
+        tokio::spawn(async move {
+            kept.await;
             let now = clock::now();
             if driven.is_idle() {
                 haste.closed(driven.idle_for(now), now);
             }
             drop((permit, open));
         });
-        watch.drives(task.abort_handle());
-        Connection { sender: Some(self.sender), watch, answers: 0, is_last: false }
+        let own = Waker::from(Arc::clone(watch.drive()));
+        Connection { sender: Some(self.sender), watch, own, answers: 0, is_last: false }
     }
 }
 
@@ -108,6 +112,7 @@ impl<B> Connection<B> {
     pub(super) fn rest(&mut self, now: u64, allowed: u64) -> u32 {
         self.answers = self.answers.saturating_add(1);
         self.watch.rest(now, allowed);
+        self.watch.drive().give_back(self.is_ready());
         self.answers
     }
 
@@ -126,6 +131,16 @@ impl<B> Connection<B> {
         self.sender.as_ref().is_some_and(SendRequest::is_ready)
     }
 
+    /// Polls what comes over it, and its driver as far as that is waited for.
+    pub(super) fn poll<T>(&self, cx: &Context<'_>, act: impl FnMut(&mut Context<'_>) -> Poll<T>) -> Poll<T> {
+        self.watch.drive().poll(&self.own, cx, act)
+    }
+
+    /// Drives it from now on when what comes over it is polled.
+    pub(super) fn take_driving(&self) {
+        self.watch.drive().borrow();
+    }
+
     /// Ends it now, whatever it is doing.
     pub(super) fn abort(self) {
         self.watch.abort();
@@ -136,6 +151,7 @@ impl<B> Drop for Connection<B> {
     fn drop(&mut self) {
         // Its driver ends by itself, unless the upstream takes nothing of what is still to be sent.
         self.watch.left();
+        self.watch.drive().give_back(false);
     }
 }
 
@@ -196,6 +212,7 @@ where
             self.watch.interim().expect();
         }
         let Some(request) = trip.request.take() else { return Err(Unanswered::Undriven) };
+        let drive = self.watch.drive();
         let mut answer = std::pin::pin!(sender.try_send_request(request));
         let mut take = |answer: Answered<B>| match answer {
             Ok(response) => {
@@ -207,7 +224,7 @@ where
         let answered = std::future::poll_fn(|cx| {
             let answered = match answer.as_mut().poll(cx) {
                 Poll::Ready(answer) => Poll::Ready(Some(take(answer))),
-                Poll::Pending if self.watch.is_undriven(cx.waker()) => Poll::Ready(None),
+                Poll::Pending if drive.is_ended_for(cx.waker()) => Poll::Ready(None),
                 Poll::Pending => Poll::Pending,
             };
             // The final answer is not gone yet, nor has anybody else the connection.

@@ -6,13 +6,15 @@
 
 use std::io;
 use std::io::IoSlice;
+use std::num::NonZeroU32;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
+use bytes::BufMut;
 use http::{HeaderMap, StatusCode};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
 use super::watch::Watch;
 use heads::{Head, Heads, Next};
@@ -89,15 +91,20 @@ pub(super) struct Reader<S> {
     /// A request is being written or has been, and the final head of its answer has not begun.
     expects: bool,
     heads: Heads,
+    /// In which poll of the driver there was nothing more to read. hyper looks again in the same one, in vain.
+    exhausted: Option<NonZeroU32>,
+    /// How much has been read since something was written.
+    read: usize,
 }
 
 impl<S> Reader<S> {
     pub(super) fn new(io: S, watch: Arc<Watch>) -> Self {
-        Self { io, watch, expects: false, heads: Heads::default() }
+        Self { io, watch, expects: false, heads: Heads::default(), exhausted: None, read: 0 }
     }
 
     /// What comes before a request's first byte goes is no answer to it: hyper refuses that.
     fn writes(&mut self) {
+        self.read = 0;
         self.expects |= self.watch.interim().begin();
     }
 
@@ -127,19 +134,40 @@ impl<S> Reader<S> {
             }
         }
         if self.watch.interim().has_some.load(Ordering::Relaxed) {
-            self.watch.call_waiter();
+            self.watch.drive().call_borrower();
         }
     }
 }
 
+impl<S: AsyncRead + Unpin> Reader<S> {
+    fn poll_read_first(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let mut first = buf.limit(FIRST);
+        self.read = ready!(std::pin::pin!(self.io.read_buf(&mut first)).poll(cx))?;
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// What is read of an answer first, by the task that keeps the connection, while others have theirs read. The rest is read
+/// when its turn to be written has come: read before, it would have left the processor's cache by then.
+const FIRST: usize = 16 * 1024;
 impl<S: AsyncRead + Unpin> AsyncRead for Reader<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if !this.expects {
-            return Pin::new(&mut this.io).poll_read(cx, buf);
+        let turn = this.watch.drive().turn();
+        if turn.is_some() && turn == this.exhausted {
+            return Poll::Pending;
         }
         let before = buf.filled().len();
-        let polled = Pin::new(&mut this.io).poll_read(cx, buf);
+        let polled = match buf.remaining() > FIRST {
+            true if this.read == 0 => this.poll_read_first(cx, buf),
+            _ => Pin::new(&mut this.io).poll_read(cx, buf),
+        };
+        if polled.is_pending() {
+            this.exhausted = turn;
+        }
+        if !this.expects {
+            return polled;
+        }
         this.look(buf.filled().get(before..).unwrap_or_default());
         polled
     }

@@ -8,6 +8,7 @@ mod body;
 mod clock;
 mod connection;
 mod connector;
+mod drive;
 mod environment;
 mod error;
 mod framing;
@@ -15,7 +16,6 @@ mod haste;
 mod interim;
 mod pool;
 pub mod settings;
-mod wakes;
 mod watch;
 
 use std::sync::Arc;

@@ -3,16 +3,13 @@
 //! No request has a timer. One sweep looks at all watches (see [`environment`](super::environment)); whoever moves a
 //! deadline on at the same moment wins.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::task::Waker;
-
-use tokio::task::AbortHandle;
 
 use super::UpstreamError;
 use super::clock;
+use super::drive::Drive;
 use super::interim::Interim;
-use super::wakes::Wakes;
 
 /// The deadline of a connection and what it is doing, readable from outside without a lock.
 pub(super) struct Watch {
@@ -25,25 +22,10 @@ pub(super) struct Watch {
     opened: u64,
     /// When it was last put away.
     idle_since: AtomicU64,
-    /// What wakes the task that drives the connection.
-    wakes: Arc<Wakes>,
-    task: OnceLock<AbortHandle>,
-    /// Whether nothing drives the connection any more.
-    undriven: AtomicBool,
-    /// Who waits for an answer.
-    waiter: Mutex<Option<Waker>>,
+    /// What moves the connection's bytes.
+    drive: Arc<Drive>,
     /// Interim answers that they have not taken yet.
     interim: Interim,
-}
-
-/// Tells, when dropped, that nothing drives the connection any more.
-pub(super) struct Drive(Arc<Watch>);
-
-impl Drop for Drive {
-    fn drop(&mut self) {
-        self.0.undriven.store(true, Ordering::Release);
-        self.0.call_waiter();
-    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,45 +100,19 @@ impl Watch {
             waits_for_body: AtomicBool::new(false),
             opened: now,
             idle_since: AtomicU64::new(now),
-            wakes: Arc::default(),
-            task: OnceLock::new(),
-            undriven: AtomicBool::new(false),
-            waiter: Mutex::default(),
+            drive: Arc::new(Drive::new()),
             interim: Interim::default(),
         }
     }
 
-    /// To be held by what drives the connection, and dropped after it.
-    pub(super) fn drive(self: &Arc<Self>) -> Drive {
-        Drive(Arc::clone(self))
-    }
-
-    /// Whether nothing drives the connection any more; if something does, `waker` is woken when it ends.
-    pub(super) fn is_undriven(&self, waker: &Waker) -> bool {
-        {
-            let mut waiter = self.waiter();
-            if !waiter.as_ref().is_some_and(|known| known.will_wake(waker)) {
-                *waiter = Some(waker.clone());
-            }
-        }
-        self.undriven.load(Ordering::Acquire)
-    }
-
-    /// Has whoever waits for an answer look at what there is.
-    pub(super) fn call_waiter(&self) {
-        let waiter = self.waiter().take();
-        if let Some(waiter) = waiter {
-            waiter.wake();
-        }
+    /// What moves the connection's bytes.
+    pub(super) fn drive(&self) -> &Arc<Drive> {
+        &self.drive
     }
 
     /// Interim answers on their way to whoever waits for the final one.
     pub(super) fn interim(&self) -> &Interim {
         &self.interim
-    }
-
-    fn waiter(&self) -> MutexGuard<'_, Option<Waker>> {
-        self.waiter.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// When it was opened.
@@ -172,17 +128,6 @@ impl Watch {
     /// For how long it has.
     pub(super) fn idle_for(&self, now: u64) -> u64 {
         now.saturating_sub(self.idle_since.load(Ordering::Relaxed))
-    }
-
-    /// What wakes the task that drives the connection.
-    pub(super) fn wakes(&self) -> &Arc<Wakes> {
-        &self.wakes
-    }
-
-    /// The task that drives the connection.
-    pub(super) fn drives(&self, task: AbortHandle) {
-        // It was not set before: a watch has one task.
-        let _ = self.task.set(task);
     }
 
     /// Put away, for at most `allowed`.
@@ -281,9 +226,7 @@ impl Watch {
 
     /// Ends the connection: its driver is dropped, which closes the socket.
     pub(super) fn abort(&self) {
-        if let Some(task) = self.task.get() {
-            task.abort();
-        }
+        self.drive.abort();
     }
 
     /// Which time had passed, if the connection was ended for one.

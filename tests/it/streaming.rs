@@ -770,3 +770,40 @@ async fn pass_early_answers_on() {
         assert_eq!((answer.status(), answer.body_text()), (413, "much"));
     }
 }
+
+// R46: a long answer that begins before the request has ended does not stop the request, although nobody reads it yet.
+#[tokio::test]
+async fn a_downstream_that_sends_all_before_it_reads_gets_its_early_answer() {
+    const LENGTH: usize = 8 * MIB;
+    let (took, mut taken) = mpsc::unbounded_channel();
+    let upstream = Upstream::start(move |mut connection| {
+        let took = took.clone();
+        async move {
+            connection.head().await;
+            connection.send(format!("HTTP/1.1 200 OK\r\ncontent-length: {LENGTH}\r\n\r\n")).await;
+            let ahead = connection.read_ahead().len();
+            let (mut reading, mut writing) = connection.stream.split();
+            let answer = vec![b'y'; LENGTH];
+            let upload = async {
+                let mut buffer = vec![0; 64 * 1024];
+                let mut count = ahead;
+                while count < LENGTH {
+                    count += soon("the upload", reading.read(&mut buffer)).await.unwrap();
+                }
+                took.send(count).unwrap();
+            };
+            let (written, ()) = tokio::join!(writing.write_all(&answer), upload);
+            written.unwrap();
+        }
+    })
+    .await;
+    let proxy = Proxy::to(&upstream).await;
+    let mut downstream = Downstream::of(&proxy).await;
+
+    downstream.send(format!("POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: {LENGTH}\r\n\r\n")).await;
+    write(&mut downstream.stream, LENGTH).await;
+
+    assert_eq!(soon("the upload's end", taken.recv()).await, Some(LENGTH));
+    let answer = downstream.answer().await;
+    assert_eq!((answer.status(), answer.body.len(), answer.complete), (200, LENGTH, true));
+}

@@ -43,12 +43,16 @@ impl Connection {
         self.reader.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
     }
 
-    /// These bytes come, and are read as they came.
+    /// These bytes come, and are read as they came; in two pieces if they are many.
     async fn comes(&mut self, bytes: &[u8]) {
-        assert!(!self.reader.watch.is_undriven(&Waker::from(Arc::clone(&self.waiter))));
+        self.reader.watch.drive().serves(&Waker::from(Arc::clone(&self.waiter)));
         self.upstream.write_all(bytes).await.unwrap();
         let mut read = vec![0; bytes.len() + 1];
-        assert_eq!(self.reader.read(&mut read).await.unwrap(), bytes.len());
+        let mut length = 0;
+        while length < bytes.len() {
+            length += self.reader.read(&mut read[length..]).await.unwrap();
+        }
+        assert_eq!(length, bytes.len());
         assert!(read.starts_with(bytes), "{}", bytes.escape_ascii());
     }
 
@@ -207,4 +211,17 @@ async fn writing_in_pieces_is_what_the_stream_does() {
     let mut written = String::new();
     upstream.read_to_string(&mut written).await.unwrap();
     assert_eq!(written, "GET / HTTP/1.1\r\n\r\n");
+}
+
+#[tokio::test]
+async fn a_long_answer_is_read_in_a_first_piece_and_a_rest() {
+    let mut connection = Connection::asked().await;
+    let answer = "x".repeat(100_000);
+    let mut buffer = vec![0; 2 * answer.len()];
+    for _ in 0..2 {
+        connection.upstream.write_all(answer.as_bytes()).await.unwrap();
+        assert_eq!(connection.reader.read(&mut buffer).await.unwrap(), FIRST);
+        assert_eq!(connection.reader.read(&mut buffer).await.unwrap(), answer.len() - FIRST);
+        connection.write().await;
+    }
 }
