@@ -2,7 +2,7 @@
 
     python authlib-server.py DIRECTORY
 
-DIRECTORY: has rsa.pub, ec.pub, ed.pub (PEM); gets `ready`, a line of name and value for each thing to know, once all is
+DIRECTORY: has rsa.pub and ec.pub (PEM); gets `ready`, a line of name and value for each thing to know, once all is
 listening.
 """
 
@@ -27,7 +27,7 @@ tokens, refresh_tokens, used = {}, {}, set()
 
 def key(name):
     with open(os.path.join(DIRECTORY, f"{name}.pub"), "rb") as file:
-        return jwk.import_key(file.read(), {"rsa": "RSA", "ec": "EC", "ed": "OKP"}[name])
+        return jwk.import_key(file.read(), {"rsa": "RSA", "ec": "EC"}[name])
 
 
 class Client(ClientMixin):
@@ -60,7 +60,6 @@ CLIENTS = {
         Client("public", "none", "password", "refresh_token"),
         Client("rsa", "private_key_jwt", "client_credentials", BEARER, key=key("rsa")),
         Client("ec", "private_key_jwt", "client_credentials", BEARER, key=key("ec")),
-        Client("ed", "private_key_jwt", "client_credentials", BEARER, key=key("ed")),
     ]
 }
 

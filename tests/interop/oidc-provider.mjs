@@ -17,7 +17,7 @@ import { pathToFileURL } from 'node:url';
 const [module, directory] = process.argv.slice(2);
 const { Provider } = await import(pathToFileURL(createRequire(join(module, 'x.js')).resolve('oidc-provider')));
 const file = (name) => readFileSync(join(directory, name), 'utf8');
-const jwk = (name, alg) => ({ ...createPublicKey(file(name)).export({ format: 'jwk' }), kid: name, use: 'sig', alg });
+const jwk = (name) => ({ ...createPublicKey(file(name)).export({ format: 'jwk' }), kid: name, use: 'sig' });
 
 const tls = https({
   cert: file('server.pem'),
@@ -37,7 +37,7 @@ const machine = (name, more) => ({
   response_types: [],
   ...more,
 });
-const keys = { keys: [jwk('rsa.pub', 'RS256'), jwk('ec.pub', 'ES256'), jwk('ed.pub', 'EdDSA')] };
+const keys = { keys: [jwk('rsa.pub'), jwk('ec.pub'), jwk('ed.pub')] };
 const own = new X509Certificate(file('own.pem'));
 const person = (name, more) => ({
   client_id: name,

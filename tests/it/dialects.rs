@@ -1,9 +1,11 @@
 //! What authorization servers say and want to hear instead of RFC 6749, from the file to the API: one test a quirk,
 //! named after who has it. The numbers are those of the survey of dialects; where the answer was recorded stands beside
 //! each test. What of a quirk is a matter of one pure function has its unit test there (`oauth/client/tests.rs` for
-//! requests, `oauth/response/tests.rs` for replies), many more of them than are here.
+//! requests, `oauth/response/tests.rs` for replies), many more of them than are here. A client's certificate (no. 9) is shown
+//! in `client_auth.rs`, a GitHub App's token (no. 10) in `assertions.rs`.
 
-use super::support::{Api, Downstream, Message, Proxy, TokenEndpoint, Upstream, answer, json_answer, soon};
+use super::support::signer::{Signer, param};
+use super::support::{Api, Downstream, Files, Message, Proxy, TokenEndpoint, Upstream, answer, json_answer, soon};
 
 /// A token endpoint, an API that takes whatever comes, and a proxy with one credential between them.
 struct World {
@@ -275,6 +277,50 @@ async fn figma_refreshes_at_another_url() {
     assert_eq!(requests[0].first_line(), "POST /token HTTP/1.1");
     assert_eq!(requests[1].first_line(), "POST /refresh HTTP/1.1");
     assert_eq!(requests[1].body_text(), "grant_type=refresh_token&refresh_token=R1");
+}
+
+/// The claims that a token endpoint is sent, of clients whose `client_assertion` says this besides its key.
+async fn assertions(keys: &str) -> Vec<serde_json::Value> {
+    let (endpoint, api) = (TokenEndpoint::start().await, Api::taking("T2").await);
+    let (signer, files) = (Signer::new(), Files::new());
+    let key = files.write("client.pem", &signer.pem);
+    let url = endpoint.url();
+    let credential = format!(
+        "  api:\n    grant: client_credentials\n    token_url: {url}\n    client_id: me\n    client_assertion: \
+         {{private_key: {}{keys}}}\n",
+        key.display()
+    );
+    let proxy = Proxy::new().credential(&credential).route("/", &api.upstream.url(), "api", "").start().await;
+    assert_eq!(Downstream::of(&proxy).await.get("/").await.status(), 200);
+    let requests = endpoint.requests();
+    requests
+        .iter()
+        .map(|request| {
+            let claims = signer.claims(&param(request, "client_assertion").unwrap()).to_string();
+            serde_json::from_str(&claims.replace(&url, "TOKEN-URL")).unwrap()
+        })
+        .collect()
+}
+
+// No. 9. oauth-wg/oauth-v2-1#183, thunder-id/thunderid#4220, envoyproxy/envoy#46699: the token URL, the issuer, or a word
+// of the server's own.
+#[tokio::test]
+async fn thunderid_and_envoys_users_disagree_on_the_audience_of_an_assertion() {
+    for (keys, audience) in [
+        ("", serde_json::json!("TOKEN-URL")),
+        (", audience: https://as.example", serde_json::json!("https://as.example")),
+        (", audience: [token_url, urn:as]", serde_json::json!(["TOKEN-URL", "urn:as"])),
+    ] {
+        assert_eq!(assertions(keys).await[0]["aud"], audience, "{keys}");
+    }
+}
+
+// No. 9. govuk-one-login/authentication-api#8427: a `jti` is taken once, also where the token that it brought is refused.
+#[tokio::test]
+async fn govuk_one_login_takes_an_assertion_once() {
+    let claims = assertions("").await;
+    assert_eq!(claims.len(), 2);
+    assert_ne!(claims[0]["jti"], claims[1]["jti"]);
 }
 
 // No. 11. MicrosoftDocs/azure-docs#54997 and golang/oauth2's `expirationTime` ("PayPal returns string").

@@ -3,18 +3,20 @@
 //! The requests of the table were written from those pages (their titles stand in `presets.yaml`), not from the presets.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::fs;
 use std::process::Command;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
+use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use bearer_proxy::config::{self, Config, Preset};
 use bearer_proxy::oauth::OAuthClient;
-use bearer_proxy::oauth::settings::{CredentialSettings, EndpointSettings, GrantSettings};
+use bearer_proxy::oauth::settings::{CredentialSettings, EndpointSettings, GrantSettings, LoginWay};
 use bearer_proxy::token::TokenSource;
 use bearer_proxy::token::store::MemoryStore;
 
+use serde_json::{Value, json};
+use tempfile::TempDir;
 use url::Url;
 
 use super::support::{Downstream, Message, Proxy, TokenEndpoint, Upstream, answer, json_answer};
@@ -155,8 +157,29 @@ const TABLE: &[Asked] = &[
         r#"{"CompanyDB":"PROD","UserName":"USER","Password":"PASSWORD"}"#,
     ),
     post("docker-hub", "https://hub.docker.com/v2/auth/token", r#"{"identifier":"USER","secret":"TOKEN"}"#),
+    // The scope is what the assertion says; Google does not mind that it is said twice.
+    post(
+        "google",
+        "https://oauth2.googleapis.com/token",
+        "grant_type=JWT-BEARER&assertion=JWT&scope=https%3A%2F%2Fwww.googleapis.com%2Fauth%2Fcloud-platform",
+    ),
+    post("github-app", "https://api.github.com/app/installations/12345678/access_tokens", ""),
+    post("docusign", "https://account.docusign.com/oauth/token", "grant_type=JWT-BEARER&assertion=JWT"),
+    post(
+        "salesforce-jwt",
+        "https://example.my.salesforce.com/services/oauth2/token",
+        "grant_type=JWT-BEARER&assertion=JWT&client_id=ID",
+    ),
+    post(
+        "entra-certificate",
+        "https://login.microsoftonline.com/contoso.onmicrosoft.com/oauth2/v2.0/token",
+        "grant_type=client_credentials&scope=https%3A%2F%2Fgraph.microsoft.com%2F.default&client_id=ID&client_assertion_type=CLIENT-JWT-BEARER&client_assertion=JWT",
+    ),
     post("personio", "https://api.personio.de/v1/auth", r#"{"client_id":"ID","client_secret":"SEC/RET"}"#),
 ];
+
+/// Presets that ask no token endpoint, or a person first.
+const OTHERS: &[&str] = &["app-store-connect", "snowflake", "ghost", "google-login", "github-login", "entra-login"];
 
 /// What is printed of a preset, made a whole file; its variables are named for what they hold.
 fn parse(recipe: &str) -> Config {
@@ -173,12 +196,58 @@ fn parse(recipe: &str) -> Config {
             () if ends("_SECRET_ID") || ends("_TOKEN_SECRET") => "SECRET",
             () if ends("_TOKEN_NAME") => "NAME",
             () if ends("_TOKEN") => "TOKEN",
+            () if ends("_KEY_ID") => "KEY",
+            () if ends("_KEY_SECRET") => "6b6579206f66207468697274792d74776f20627974657320666f7220484d414321",
             () => return None,
         };
         Some(value.to_owned())
     };
     let text = format!("listeners: [{{address: 127.0.0.1:0}}]\n{recipe}");
-    config::parse(&text, Path::new("proxy.yaml"), &environment).unwrap_or_else(|error| panic!("{error}\n{text}"))
+    let file = keys().path().join("proxy.yaml");
+    config::parse(&text, &file, &environment).unwrap_or_else(|error| panic!("{error}\n{text}"))
+}
+
+/// A directory with the keys that recipes name, made once: RSA takes a while.
+fn keys() -> &'static TempDir {
+    static KEYS: OnceLock<TempDir> = OnceLock::new();
+    KEYS.get_or_init(|| {
+        let directory = tempfile::tempdir().unwrap();
+        let place = directory.path().join("keys");
+        fs::create_dir(&place).unwrap();
+        let rsa = rcgen::KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256).unwrap();
+        let certificate = rcgen::CertificateParams::new(Vec::new()).unwrap().self_signed(&rsa).unwrap();
+        let account = json!({"type": "service_account", "client_email": "robot@example.iam.gserviceaccount.com",
+            "private_key": rsa.serialize_pem(), "private_key_id": "k1", "token_uri": "https://oauth2.googleapis.com/token"});
+        for name in ["github-app", "docusign", "salesforce", "entra", "snowflake"] {
+            fs::write(place.join(format!("{name}.key")), rsa.serialize_pem()).unwrap();
+        }
+        fs::write(place.join("entra.pem"), certificate.pem()).unwrap();
+        fs::write(place.join("service-account.json"), account.to_string()).unwrap();
+        fs::write(place.join("AuthKey_2X9R4HXF34.p8"), rcgen::KeyPair::generate().unwrap().serialize_pem()).unwrap();
+        directory
+    })
+}
+
+/// The same with `JWT` for every token that is signed, which is another each time, and shorter names of grants.
+fn masked(body: &str) -> String {
+    let body = body.replace("urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer", "JWT-BEARER");
+    let body = body.replace("urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer", "CLIENT-JWT-BEARER");
+    let parts = body.split('&').map(|pair| match pair.find("eyJ") {
+        Some(at) => format!("{}JWT", &pair[..at]),
+        None => pair.to_owned(),
+    });
+    parts.collect::<Vec<_>>().join("&")
+}
+
+/// Header and claims of the first JWT in a text.
+fn said(text: &str) -> (Value, Value) {
+    let jwt = &text[text.find("eyJ").unwrap()..];
+    let jwt = jwt.split(['&', ' ', '\r', '"']).next().unwrap();
+    let part = |number| {
+        let part = jwt.split('.').nth(number).unwrap();
+        serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap()
+    };
+    (part(0), part(1))
 }
 
 #[test]
@@ -199,7 +268,7 @@ fn every_preset_as_it_is_printed_makes_a_credential() {
 
 #[tokio::test]
 async fn each_provider_is_asked_as_its_own_pages_say() {
-    let listed: BTreeSet<&str> = TABLE.iter().map(|asked| asked.preset).collect();
+    let listed: BTreeSet<&str> = TABLE.iter().map(|asked| asked.preset).chain(OTHERS.iter().copied()).collect();
     let there: BTreeSet<&str> = config::presets().iter().map(Preset::name).collect();
     assert_eq!(listed, there, "every preset has a line in the table");
     let endpoint = TokenEndpoint::start().await;
@@ -214,8 +283,13 @@ async fn each_provider_is_asked_as_its_own_pages_say() {
 
         let request = endpoint.requests().pop().unwrap();
         let expected = if basic.is_empty() { None } else { Some(format!("Basic {}", BASE64_STANDARD.encode(basic))) };
-        assert_eq!(request.field("authorization"), expected.as_deref(), "{preset}");
-        assert_eq!(request.body_text(), *body, "{preset}");
+        let authorization = request.field("authorization").map(masked);
+        let expected = if *preset == "github-app" { Some("Bearer JWT".to_owned()) } else { expected };
+        assert_eq!(authorization, expected, "{preset}");
+        assert_eq!(masked(request.body_text()), *body, "{preset}");
+        if body.is_empty() {
+            continue;
+        }
         let json = if body.starts_with('{') { "application/json" } else { "application/x-www-form-urlencoded" };
         assert_eq!(request.field("content-type"), Some(json), "{preset}");
     }
@@ -323,6 +397,148 @@ async fn sap_business_one_has_a_session_in_cookies() {
 async fn personio_has_its_token_inside_data() {
     let request = at_the_api("personio", vec![json_answer(r#"{"success":true,"data":{"token":"papi-1"}}"#)]).await;
     assert_eq!(request.field("authorization"), Some("Bearer papi-1"));
+}
+
+/// Header and claims of what a preset signs, in the request that it sends.
+async fn signed(preset: &str) -> (Message, Value, Value) {
+    let endpoint = TokenEndpoint::start().await;
+    let mut settings = parse(&Preset::find(preset).unwrap().recipe()).credentials.remove(0).settings;
+    redirected(&mut settings, &endpoint.url());
+    let _ = OAuthClient::new(settings, Arc::new(MemoryStore::default())).unwrap().fetch().await;
+    let request = endpoint.requests().remove(0);
+    let (header, claims) = said(&format!("{}{}", request.text(), request.body_text()));
+    (request, header, claims)
+}
+
+fn lifetime(claims: &Value) -> i64 {
+    claims["exp"].as_i64().unwrap() - claims["iat"].as_i64().unwrap()
+}
+
+// "Using OAuth 2.0 for Server to Server Applications" (Google)
+#[tokio::test]
+async fn google_reads_the_scope_in_the_assertion() {
+    let (_, header, claims) = signed("google").await;
+    assert_eq!((&header["alg"], &header["kid"]), (&json!("RS256"), &json!("k1")));
+    assert_eq!(claims["iss"], "robot@example.iam.gserviceaccount.com");
+    assert_eq!(claims["scope"], "https://www.googleapis.com/auth/cloud-platform");
+    assert!(lifetime(&claims) <= 3600);
+}
+
+// "Generating an installation access token for a GitHub App" (GitHub)
+#[tokio::test]
+async fn a_github_app_is_a_jwt_in_authorization_an_empty_post_and_a_201() {
+    let (request, header, claims) = signed("github-app").await;
+    assert_eq!(request.first_line(), "POST /token HTTP/1.1");
+    assert_eq!(
+        (request.field("content-length"), request.field("accept")),
+        (Some("0"), Some("application/vnd.github+json"))
+    );
+    assert_eq!((&header["alg"], &claims["iss"]), (&json!("RS256"), &json!("Iv23liABCDEFGHIJKLMN")));
+    assert!(lifetime(&claims) <= 600);
+
+    let reply = r#"{"token":"ghs_16C7e42F292c6912E7710c838347Ae178B4a","expires_at":"2999-07-11T22:14:10Z","permissions":{"contents":"read"},"repository_selection":"all"}"#;
+    let request =
+        at_the_api("github-app", vec![answer("201 Created", &["content-type: application/json"], reply)]).await;
+    assert_eq!(request.field("authorization"), Some("Bearer ghs_16C7e42F292c6912E7710c838347Ae178B4a"));
+}
+
+// "How to get an access token with JWT Grant authentication" (DocuSign); "OAuth 2.0 JWT Bearer Flow" (Salesforce)
+#[tokio::test]
+async fn docusign_and_salesforce_have_audiences_of_their_own() {
+    let (_, _, claims) = signed("docusign").await;
+    assert_eq!((&claims["aud"], &claims["scope"]), (&json!("account.docusign.com"), &json!("signature impersonation")));
+    assert_eq!(claims["sub"], "fedcba98-7654-3210-fedc-ba9876543210");
+    let (_, _, claims) = signed("salesforce-jwt").await;
+    assert_eq!((&claims["aud"], &claims["iss"]), (&json!("https://login.salesforce.com"), &json!("ID")));
+    assert_eq!(claims["sub"], "integration@example.com");
+    assert!(lifetime(&claims) <= 180);
+}
+
+// "Microsoft identity platform application authentication certificate credentials" (Microsoft)
+#[tokio::test]
+async fn entra_is_told_which_certificate_it_is() {
+    let (_, header, claims) = signed("entra-certificate").await;
+    assert_eq!(header["alg"], "PS256");
+    assert_eq!(header["x5t#S256"].as_str().unwrap().len(), 43);
+    assert_eq!((&claims["iss"], &claims["sub"]), (&json!("ID"), &json!("ID")));
+}
+
+// "Generating Tokens for API Requests" (Apple), "Using key-pair authentication" (Snowflake), "Token authentication" (Ghost)
+#[tokio::test]
+async fn some_take_a_jwt_of_the_clients_own_as_the_token() {
+    for (preset, scheme, header, claims, most) in [
+        (
+            "app-store-connect",
+            "Bearer ",
+            json!({"alg": "ES256", "kid": "2X9R4HXF34"}),
+            json!({"iss": "57246542-96fe-1a63-e053-0824d011072a", "aud": "appstoreconnect-v1"}),
+            1200,
+        ),
+        (
+            "snowflake",
+            "Bearer ",
+            json!({"alg": "RS256"}),
+            json!({"iss": "MYORG-ACCOUNT.SERVICE_USER.SHA256:Nvnw89YfSnUU1QMnaJCH7YB4V6GHO2QNMzbRJfwSSXc=", "sub": "MYORG-ACCOUNT.SERVICE_USER"}),
+            3600,
+        ),
+        ("ghost", "Ghost ", json!({"alg": "HS256", "kid": "KEY"}), json!({"aud": "/admin/"}), 300),
+    ] {
+        let upstream = Upstream::saying("hello").await;
+        let recipe = Preset::find(preset).unwrap().recipe();
+        let (recipe, _) = recipe.split_once("routes:").unwrap();
+        let config = parse(&format!("{recipe}routes: [{{upstream: '{}', credential: {preset}}}]", upstream.url()));
+        let proxy = Proxy::from(&config).await;
+        assert_eq!(Downstream::of(&proxy).await.get("/").await.status(), 200);
+        let request = upstream.requests().remove(0);
+        let authorization = request.field("authorization").unwrap();
+        assert!(authorization.starts_with(scheme), "{preset}: {authorization}");
+        let (there, said) = said(authorization);
+        for (member, value) in header.as_object().unwrap() {
+            assert_eq!(&there[member], value, "{preset}");
+        }
+        for (member, value) in claims.as_object().unwrap() {
+            assert_eq!(&said[member], value, "{preset}");
+        }
+        assert!(lifetime(&said) <= most, "{preset}");
+    }
+}
+
+// "OAuth 2.0 for Mobile & Desktop Apps" (Google), "Authorizing OAuth apps" (GitHub), "OAuth 2.0 authorization code flow"
+// (Microsoft)
+#[test]
+fn people_are_sent_where_the_providers_pages_say() {
+    for (preset, way, place, token_url) in [
+        (
+            "google-login",
+            LoginWay::AuthorizationCode,
+            "https://accounts.google.com/o/oauth2/v2/auth",
+            "https://oauth2.googleapis.com/token",
+        ),
+        (
+            "github-login",
+            LoginWay::DeviceCode,
+            "https://github.com/login/device/code",
+            "https://github.com/login/oauth/access_token",
+        ),
+        (
+            "entra-login",
+            LoginWay::AuthorizationCode,
+            "https://login.microsoftonline.com/organizations/oauth2/v2.0/authorize",
+            "https://login.microsoftonline.com/organizations/oauth2/v2.0/token",
+        ),
+    ] {
+        let settings = parse(&Preset::find(preset).unwrap().recipe()).credentials.remove(0).settings;
+        let GrantSettings::Login(login) = &settings.grant else { panic!("{preset}") };
+        let there = match login.way {
+            LoginWay::AuthorizationCode => &login.authorization_url,
+            LoginWay::DeviceCode => &login.device_authorization_url,
+        };
+        assert_eq!((login.way, there.as_ref().unwrap().as_str()), (way, place), "{preset}");
+        match &settings.endpoint {
+            Some(EndpointSettings::TokenUrl(url)) => assert_eq!(url.as_str(), token_url, "{preset}"),
+            other => panic!("{preset}: {other:?}"),
+        }
+    }
 }
 
 fn presets(arguments: &[&str]) -> (i32, String, String) {
