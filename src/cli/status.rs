@@ -34,23 +34,27 @@ struct Line {
 /// wrong.
 pub(super) fn status(common: &Common, arguments: &StatusArguments, out: &mut Output) -> u8 {
     let Some(config) = common.load() else { return WRONG };
-    let holdings = match holdings(&config) {
-        Ok(holdings) => holdings,
-        Err(code) => return code,
-    };
-    let address = arguments.address.or(config.admin.map(|admin| admin.address));
-    let mut lines = match address.map(|address| (address, running(address))) {
-        Some((address, Ok(lines))) => {
+    let address = arguments.address.or(config.admin.as_ref().map(|admin| admin.address));
+    let answered = address.map(|address| (address, running(address)));
+    // The store may be away, or be another user's: a proxy that runs tells all but what was kept beside a token.
+    let (holdings, mut lines) = match (answered, holdings(&config)) {
+        (Some((address, Ok(lines))), holdings) => {
             out.line(format_args!("as the proxy at {address} says:"));
-            lines
+            (holdings.unwrap_or_else(|trouble| unseen(&trouble)), lines)
         }
-        Some((address, Err(why))) => {
+        (_, Err(trouble)) => {
+            output::complain(&trouble);
+            return FAILURE;
+        }
+        (Some((address, Err(why))), Ok(holdings)) => {
             out.line(format_args!("no proxy answers at {address} ({why}); as the token store says:"));
-            kept(&holdings)
+            let lines = kept(&holdings);
+            (holdings, lines)
         }
-        None => {
+        (None, Ok(holdings)) => {
             out.line("there is no admin.address to ask; as the token store says:");
-            kept(&holdings)
+            let lines = kept(&holdings);
+            (holdings, lines)
         }
     };
     for line in &mut lines {
@@ -68,20 +72,21 @@ pub(super) fn status(common: &Common, arguments: &StatusArguments, out: &mut Out
 /// Of each credential: its name, whether it needs a person, what the store has of it.
 type Holdings = Vec<(String, bool, Holding)>;
 
-fn holdings(config: &Config) -> Result<Holdings, u8> {
-    let complain = |what: &dyn std::fmt::Display| {
-        output::complain(what);
-        FAILURE
-    };
-    let store: Arc<dyn TokenStore> = store::open(&config.token_store.settings).map_err(|error| complain(&error))?;
-    let runtime = small_runtime().ok_or(FAILURE)?;
+fn unseen(trouble: &str) -> Holdings {
+    output::complain(&format!("what is kept beside the tokens of logins is not shown: {trouble}"));
+    Holdings::new()
+}
+
+fn holdings(config: &Config) -> Result<Holdings, String> {
+    let store: Arc<dyn TokenStore> = store::open(&config.token_store.settings).map_err(|error| error.to_string())?;
+    let runtime = small_runtime().ok_or("there is no runtime")?;
     let mut holdings = Vec::new();
     for credential in &config.credentials {
         let name = credential.settings.name.clone();
         let client = OAuthClient::new(credential.settings.clone(), Arc::clone(&store))
-            .map_err(|error| complain(&format!("credentials.{name}.request.tls: {error}")))?;
+            .map_err(|error| format!("credentials.{name}.request.tls: {error}"))?;
         let holding = runtime.block_on(client.holding());
-        let holding = holding.map_err(|error| complain(&format!("credentials.{name}: {error}")))?;
+        let holding = holding.map_err(|error| format!("credentials.{name}: {error}"))?;
         holdings.push((name, client.needs_person(), holding));
     }
     Ok(holdings)

@@ -451,6 +451,13 @@ async fn a_proxy_that_runs_takes_a_login_up_without_a_restart() {
     assert_eq!(status.code, Some(0), "{status:?}");
     assert!(status.stdout.contains("crm") && status.stdout.contains("live"), "{}", status.stdout);
     assert!(!format!("{status:?}").contains(MARK));
+
+    // Whoever may not read the store, or finds it damaged, still learns what the proxy knows.
+    fs::write(directory.path().join("tokens"), "damaged").unwrap();
+    let unseen = Process::start(command(&["status", "--address", &address], &builder, directory.path())).ended().await;
+    assert_eq!(unseen.code, Some(0), "{unseen:?}");
+    assert!(unseen.stdout.contains("live"), "{}", unseen.stdout);
+    assert!(unseen.stderr.contains("what is kept beside the tokens of logins is not shown"), "{}", unseen.stderr);
 }
 
 #[tokio::test]
