@@ -225,6 +225,11 @@ impl Hand {
         self.record.refresh = None;
     }
 
+    /// Leaves out the access token that was there: until there is another, none is saved.
+    pub(super) fn withdraw(&mut self) {
+        self.record.access = None;
+    }
+
     /// Takes out all there is.
     pub(super) fn empty(&mut self) -> Record {
         std::mem::take(&mut self.record)

@@ -13,7 +13,8 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
 use crate::oauth::settings::{
-    BasicEncoding, BodyFormat, ClientAuthSettings, GrantSettings, ParamValue, Pointer, TokenPlace, for_test as settings,
+    BasicEncoding, BodyFormat, ClientAuthSettings, DescribedBody, DescribedRequest, GrantSettings, ParamValue, Pointer,
+    StepSettings, TokenPlace, for_test as settings,
 };
 use crate::secret::{Part, SecretSource};
 use crate::token::store::{BoxFuture, Entry, Lease, MemoryStore, StoreError, Value};
@@ -708,6 +709,31 @@ async fn a_token_that_another_has_got_is_taken_up_once_and_then_a_new_one_is_ask
     assert_eq!(obtain_any(&other).await, "b");
     assert_eq!(obtain_any(&one).await, "b");
     assert_eq!(endpoint.bodies(), ["grant_type=client_credentials", "grant_type=refresh_token&refresh_token=r1"]);
+}
+
+// What is saved on the way is no new token.
+#[tokio::test]
+async fn a_token_whose_renewal_failed_is_not_taken_up_again() {
+    let refused = vec![error("invalid_grant"), error("unauthorized_client")];
+    let request = DescribedRequest {
+        method: http::Method::GET,
+        url: Url::parse("http://127.0.0.1:1/step").unwrap(),
+        query: Vec::new(),
+        headers: Vec::new(),
+        body: DescribedBody::None,
+    };
+    let step = StepSettings { request, response: settings().response, keeps_token: false };
+    for (failing, then) in [(refused, vec![]), (vec![token("x", Some("r2"))], vec![step])] {
+        let answers = [vec![token("a", Some("r1"))], failing, vec![token("b", Some("r3"))]].concat();
+        let endpoint = Endpoint::saying(answers).await;
+        let store = Arc::new(SharedStore::default());
+        let client = |settings| OAuthClient::new(settings, store.clone()).unwrap();
+        let (one, other) = (client(at(endpoint.url())), client(at(endpoint.url())));
+        assert_eq!(obtain_any(&one).await, "a");
+        assert_eq!(obtain_any(&other).await, "a");
+        obtain(&client(CredentialSettings { then, ..at(endpoint.url()) })).await.unwrap_err();
+        assert_eq!(obtain_any(&other).await, "b");
+    }
 }
 
 #[tokio::test]

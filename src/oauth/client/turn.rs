@@ -71,6 +71,8 @@ impl OAuthClient {
         names: &Names,
         steps: &mut Vec<Step>,
     ) -> Result<Obtained, TokenError> {
+        // Saved again under our fence, what there was would be a new one to all others.
+        hand.withdraw();
         let uses_refresh_tokens = self.uses_refresh_tokens();
         if !uses_refresh_tokens {
             hand.forget();
