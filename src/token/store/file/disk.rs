@@ -5,9 +5,11 @@
 
 use std::fs::{DirBuilder, File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+
+use rustix::process::geteuid;
 
 use super::super::{StoreError, seal};
 use super::locks;
@@ -103,13 +105,19 @@ impl Disk {
     }
 }
 
-/// As ssh does with its keys: what others may read or write is refused.
-fn check_closed(path: &Path, metadata: io::Result<Metadata>, right: &str) -> Result<(), StoreError> {
-    let mode = metadata.map_err(|error| failed(path, error))?.permissions().mode() & 0o777;
+/// As ssh does with its keys: what others may read or write is refused. And what is another user's: replaced by us, the
+/// file would be ours, and they could not open it any more.
+pub(super) fn check_closed(path: &Path, metadata: io::Result<Metadata>, right: &str) -> Result<(), StoreError> {
+    let metadata = metadata.map_err(|error| failed(path, error))?;
+    let (mode, owner, us) = (metadata.permissions().mode() & 0o777, metadata.uid(), geteuid().as_raw());
+    let path = path.display();
+    if owner != us {
+        let why = format!("{path} belongs to uid {owner}, and this runs as uid {us}; run it as uid {owner}");
+        return Err(StoreError::Failed(why));
+    }
     if mode & 0o077 == 0 {
         return Ok(());
     }
-    let path = path.display();
     Err(StoreError::Failed(format!("{path} is open to others (mode {mode:03o}); close it: chmod {right} {path}")))
 }
 

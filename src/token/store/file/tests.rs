@@ -137,6 +137,31 @@ fn a_file_or_a_directory_of_locks_that_others_may_use_is_refused() {
     assert!(refusal(&settings(&path)).contains("chmod 700 "));
 }
 
+// As root, who may do everything: replaced by root, the proxy could not open it any more. The system's files are root's.
+#[tokio::test]
+async fn another_users_file_or_directory_of_locks_is_refused_and_the_user_named() {
+    use std::os::unix::fs::chown;
+    let us = rustix::process::geteuid().as_raw();
+    if us != 0 {
+        // Before anything is made of it, or looked for in it.
+        let error = disk::check_closed(Path::new("/etc/passwd"), fs::metadata("/etc/passwd"), "600").unwrap_err();
+        assert!(error.to_string().contains(&format!("belongs to uid 0, and this runs as uid {us};")), "{error}");
+        return;
+    }
+    let (_directory, path, store) = new();
+    for place in [path.clone(), locks(&path)] {
+        chown(&place, Some(12345), None).unwrap();
+        let error = refusal(&settings(&path));
+        let expected = format!("{} belongs to uid 12345, and this runs as uid 0; run it as uid 12345", place.display());
+        assert!(error.contains(&expected), "{error}");
+        chown(&place, Some(0), None).unwrap();
+    }
+    // Nor does one that runs take it away.
+    chown(&path, Some(12345), None).unwrap();
+    assert!(store.try_lease("zpax", Duration::from_secs(1)).await.is_err());
+    assert_eq!(std::os::unix::fs::MetadataExt::uid(&path.metadata().unwrap()), 12345);
+}
+
 #[test]
 fn a_key_that_others_may_write_is_refused_and_one_that_they_may_read_is_not() {
     let directory = tempfile::tempdir().unwrap();
