@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
 
-use super::super::{Entry, Value, unix_millis};
+use super::super::{Entry, StoreError, Value, unix_millis};
 use crate::secret::Secret;
 
 /// All of it.
@@ -72,15 +72,26 @@ impl Contents {
         Some(Entry { text: saved.text.0.clone(), fence: saved.fence, age })
     }
 
-    pub(super) fn set(&mut self, key: String, fence: u64, value: Option<Value>, now: SystemTime) {
+    /// Unless it was saved under a later lease.
+    pub(super) fn set(
+        &mut self,
+        key: String,
+        fence: u64,
+        value: Option<Value>,
+        now: SystemTime,
+    ) -> Result<(), StoreError> {
+        if self.entries.get(&key).is_some_and(|saved| saved.fence > fence) {
+            return Err(StoreError::Overtaken);
+        }
         let Some(Value { text, useful_for }) = value else {
             self.entries.remove(&key);
-            return;
+            return Ok(());
         };
         let at = unix_millis(now);
         let useful_until =
             useful_for.map(|span| at.saturating_add(u64::try_from(span.as_millis()).unwrap_or(u64::MAX)));
         self.entries.insert(key, Saved { text: Text(text), fence, at, useful_until });
+        Ok(())
     }
 
     /// Credentials that are no longer in the file leave something behind that has an end.

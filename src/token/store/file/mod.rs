@@ -18,7 +18,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use contents::Contents;
-use disk::Disk;
+use disk::{Disk, Locked};
 use tokio::task::spawn_blocking;
 
 use super::settings::FileSettings;
@@ -96,15 +96,20 @@ impl TokenStore for FileStore {
             // Written down, so that whoever has a lease knows that the disk takes what it will have to save.
             let fence = shelf.change(|contents| {
                 contents.last_fence = next_fence(contents.last_fence);
-                contents.last_fence
+                Ok(contents.last_fence)
             })?;
-            Ok(Some(Lease::new(&key, fence, limit, guard)))
+            Ok(Some(Lease::new(&key, fence, limit, Arc::new(guard))))
         }))
     }
 
     fn save<'a>(&'a self, lease: &'a Lease, value: Option<Value>) -> BoxFuture<'a, Result<(), StoreError>> {
         let (key, fence) = (lease.key.clone(), lease.fence);
-        Box::pin(self.run(move |shelf| shelf.change(|contents| contents.set(key, fence, value, SystemTime::now()))))
+        // Nobody has the key before this is written, whether somebody waits for it or not.
+        let guard = lease.guard.downcast_ref::<Arc<Locked>>().map(Arc::clone);
+        Box::pin(self.run(move |shelf| {
+            let _held = guard;
+            shelf.change(|contents| contents.set(key, fence, value, SystemTime::now()))
+        }))
     }
 
     fn mark(&self, key: &str) -> u64 {
@@ -133,11 +138,11 @@ impl Shelf {
     }
 
     /// Reads, changes and writes, with no other process in between.
-    fn change<T>(&self, change: impl FnOnce(&mut Contents) -> T) -> Result<T, StoreError> {
+    fn change<T>(&self, change: impl FnOnce(&mut Contents) -> Result<T, StoreError>) -> Result<T, StoreError> {
         let _locked = self.disk.lock()?;
         let mut contents = self.read()?;
         contents.forget_useless(SystemTime::now());
-        let result = change(&mut contents);
+        let result = change(&mut contents)?;
         self.write(&contents)?;
         Ok(result)
     }

@@ -193,6 +193,35 @@ async fn a_link_leads_to_the_file() {
     assert!(link.is_symlink());
 }
 
+#[tokio::test]
+async fn who_gives_up_saving_keeps_the_key_until_it_is_written() {
+    let (_directory, path, store) = new();
+    let other = open(&path);
+    let held = contract::lease(&store, "zpax").await;
+    let file = other.shelf.disk.lock().unwrap();
+    let saving = tokio::time::timeout(Duration::ZERO, store.save(&held, Some(contract::value("hunter2"))));
+    assert!(saving.await.is_err());
+    drop(held);
+    assert!(other.shelf.disk.try_lock_key("zpax").unwrap().is_none());
+
+    drop(file);
+    let held = contract::lease(&other, "zpax").await;
+    assert_eq!(contract::loaded(&other, "zpax").await.as_deref(), Some("hunter2"));
+    drop(held);
+}
+
+#[tokio::test]
+async fn what_was_saved_under_a_later_lease_is_not_overwritten() {
+    let (_directory, _, store) = new();
+    let held = contract::lease(&store, "zpax").await;
+    store.save(&held, Some(contract::value("later"))).await.unwrap();
+    let earlier = Lease::new("zpax", held.fence() - 1, Duration::from_secs(1), ());
+    for value in [Some(contract::value("earlier")), None] {
+        assert!(matches!(store.save(&earlier, value).await, Err(StoreError::Overtaken)));
+    }
+    assert_eq!(contract::loaded(&store, "zpax").await.as_deref(), Some("later"));
+}
+
 const CHILD: &str = "BEARER_PROXY_TEST_STORE";
 
 /// Not a test: what the next one kills. Saves 1, 2, 3 …, and tells each once it is saved.
