@@ -1,8 +1,9 @@
 //! What authorization servers say and want to hear instead of RFC 6749, from the file to the API: one test a quirk,
 //! named after who has it. The numbers are those of the survey of dialects; where the answer was recorded stands beside
 //! each test. What of a quirk is a matter of one pure function has its unit test there (`oauth/client/tests.rs` for
-//! requests, `oauth/response/tests.rs` for replies), many more of them than are here. A client's certificate (no. 9) is shown
-//! in `client_auth.rs`, a GitHub App's token (no. 10) in `assertions.rs`.
+//! requests, `oauth/response/tests.rs` for replies), many more of them than are here. Two have theirs elsewhere: a client's
+//! certificate (no. 9) is `adp_wants_a_client_certificate` in `oauth/client/tests.rs`, a GitHub App's token (no. 10)
+//! `a_github_app_is_a_jwt_in_authorization_an_empty_post_and_a_201` in `presets.rs`.
 
 use super::support::signer::{Signer, param};
 use super::support::{Api, Downstream, Files, Message, Proxy, TokenEndpoint, Upstream, answer, json_answer, soon};
