@@ -162,8 +162,14 @@ fn bearer(headers: &HeaderMap) -> Result<&str, TokenError> {
     if letters.is_empty() || !is_b64token {
         return Err(malformed("what follows Bearer is no token (RFC 6750 §2.1)"));
     }
+    if token.len() > LONGEST {
+        return Err(malformed("its bearer token is longer than 16 KiB"));
+    }
     Ok(token)
 }
+
+/// Of each subject all is kept: what somebody makes up must not fill our memory.
+const LONGEST: usize = 16 * 1024;
 
 fn malformed(why: &str) -> TokenError {
     TokenError::BadSubject { code: "invalid_token".to_owned(), description: Some(why.to_owned()) }

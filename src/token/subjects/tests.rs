@@ -299,6 +299,15 @@ fn what_could_be_read_in_two_ways_is_refused() {
     assert!(matches!(bearer(&odd), Err(TokenError::BadSubject { .. })));
 }
 
+#[test]
+fn a_subject_may_be_long_but_not_fill_the_memory() {
+    let of_length = |length| bringing(&format!("Bearer {}", "a".repeat(length)));
+    assert!(bearer(&of_length(LONGEST)).is_ok());
+    let headers = of_length(LONGEST + 1);
+    let refused = bearer(&headers);
+    assert!(matches!(&refused, Err(TokenError::BadSubject { code, .. }) if code == "invalid_token"), "{refused:?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_map_of_subjects_does_not_show_them() {
     let subjects = Arc::new(Desk::default()).subjects(10, None);
