@@ -51,14 +51,17 @@ impl OAuthClient {
 
     async fn obtain_for(&self, subject: &Secret, steps: &mut Vec<Step>) -> Result<Obtained, TokenError> {
         self.note_files();
-        let left = response::jwt_left(subject, Moment::now().wall);
+        let now = Moment::now();
+        let left = response::jwt_left(subject, now.wall);
         if left.is_some_and(|left| left.is_zero()) {
-            return Err(refused("invalid_token", Some("it says of itself that it has expired".to_owned())));
+            return Err(ended());
         }
         let answered = self.ask(Ask::OnBehalf(subject.clone()), steps).await.map_err(of_subject)?;
-        let mut obtained = self.finish(answered, steps).await?;
-        obtained.lifetime = [obtained.lifetime, left].into_iter().flatten().min();
-        Ok(obtained)
+        let obtained = self.finish(answered, steps).await?;
+        match left {
+            Some(left) => obtained.ending_by(now.after(left), Moment::now()).ok_or_else(ended),
+            None => Ok(obtained),
+        }
     }
 }
 
@@ -90,6 +93,10 @@ fn of_subject(error: TokenError) -> TokenError {
         }
         other => other,
     }
+}
+
+fn ended() -> TokenError {
+    refused("invalid_token", Some("it says of itself that it has expired".to_owned()))
 }
 
 fn refused(code: &str, description: Option<String>) -> TokenError {

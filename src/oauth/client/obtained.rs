@@ -38,6 +38,13 @@ impl Obtained {
         }
     }
 
+    /// It, with no life beyond this moment; `None` if that has come by `now`. What a lifetime counts from may be long
+    /// after the fetch began.
+    pub(in crate::oauth) fn ending_by(mut self, end: Moment, now: Moment) -> Option<Self> {
+        self.lifetime = self.lifetime.into_iter().chain([self.issued.until(end)]).min();
+        (!now.reached(end)).then_some(self)
+    }
+
     /// For others to take up; `None`: without an end.
     pub(super) fn access(&self, mark: &str) -> Option<Access> {
         let (token, issued, values) = (self.token.clone(), self.issued, self.values.clone());
@@ -110,5 +117,25 @@ impl KeptValues {
 
     fn kept(&self) -> MutexGuard<'_, Words> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_life_is_cut_at_a_moment_wherever_it_counts_from() {
+        let begun = Moment::now();
+        let span = Duration::from_secs;
+        let end = begun.after(span(60));
+        // Steps that came first took 40 s.
+        let issued = begun.after(span(40));
+        let obtained = |lifetime| Obtained { token: Secret::new("t"), issued, lifetime, values: Words::default() };
+        for (lifetime, cut) in [(Some(3600), 20), (None, 20), (Some(5), 5)] {
+            let obtained = obtained(lifetime.map(span)).ending_by(end, issued).unwrap();
+            assert_eq!(obtained.lifetime, Some(span(cut)), "{lifetime:?}");
+        }
+        assert!(obtained(None).ending_by(end, end).is_none(), "it has come");
     }
 }
