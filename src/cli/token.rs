@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 
 use super::{Common, FAILURE, Output, SUCCESS, WRONG, credential, output, small_runtime};
-use crate::oauth::OAuthClient;
+use crate::oauth::{Explanation, OAuthClient};
 use crate::secret::{Part, Secret, SecretSource};
 
 /// The arguments of `bearer-proxy token`.
@@ -38,20 +38,7 @@ pub(super) fn token(common: &Common, arguments: &TokenArguments, out: &mut Outpu
         }
     };
     let Some(runtime) = small_runtime() else { return FAILURE };
-    let explanation = runtime.block_on(async {
-        let explained = async {
-            match &subject {
-                Some(subject) => client.explain_for(subject).await,
-                None => client.explain().await,
-            }
-        };
-        tokio::select! {
-            explanation = explained => Some(explanation),
-            // A command that prints a token is not to outlive who asked for it.
-            Ok(()) = tokio::signal::ctrl_c() => None,
-        }
-    });
-    let Some(explanation) = explanation else { return FAILURE };
+    let Some(explanation) = runtime.block_on(explained(&client, subject.as_ref())) else { return FAILURE };
     if arguments.verbose || explanation.outcome.is_err() {
         output::complain(&explanation);
     }
@@ -63,6 +50,31 @@ pub(super) fn token(common: &Common, arguments: &TokenArguments, out: &mut Outpu
         }
         Err(_explained) => FAILURE,
     }
+}
+
+/// What became of it; `None` if Ctrl-C came first.
+async fn explained(client: &OAuthClient, subject: Option<&Secret>) -> Option<Explanation> {
+    let explained = async {
+        match subject {
+            Some(subject) => client.explain_for(subject).await,
+            None => client.explain().await,
+        }
+    };
+    tokio::pin!(explained);
+    tokio::select! {
+        explanation = &mut explained => return Some(explanation),
+        Ok(()) = tokio::signal::ctrl_c() => {}
+    }
+    // A command that prints a token is not to outlive who asked for it. Of a server, the refresh token that it may have
+    // rotated by now must reach the store.
+    if !client.runs_command() {
+        output::complain(&"the token request under way ends first; a second Ctrl-C stops at once");
+        tokio::select! {
+            _ = explained => {}
+            Ok(()) = tokio::signal::ctrl_c() => {}
+        }
+    }
+    None
 }
 
 /// The subject's token, for a credential that exchanges what requests bring.

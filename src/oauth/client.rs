@@ -102,6 +102,12 @@ impl OAuthClient {
         matches!(self.settings.grant, GrantSettings::Login(_))
     }
 
+    /// Whether its tokens are what a command of this machine prints.
+    #[must_use]
+    pub fn runs_command(&self) -> bool {
+        matches!(self.settings.grant, GrantSettings::Exec(_))
+    }
+
     fn needs_login(&self, refused: Option<String>) -> TokenError {
         TokenError::NeedsLogin { credential: self.settings.name.clone(), refused }
     }

@@ -8,7 +8,7 @@ use bearer_proxy::demo::{AuthorizationServer, Dialect};
 use tokio::sync::Semaphore;
 
 use super::support::binary::{bearer_proxy, ended, run_to_end};
-use super::support::{Downstream, Files, Process, Proxy, ProxyBuilder, Upstream, free_address, soon};
+use super::support::{Downstream, Files, Process, Proxy, ProxyBuilder, TokenEndpoint, Upstream, free_address, soon};
 
 /// One route for everything, with a static token `T0KEN`.
 fn to(upstream: &Upstream) -> ProxyBuilder {
@@ -288,6 +288,30 @@ async fn token_explains_a_refusal_step_by_step_without_secrets() {
     for secret in ["hunter2wrong", "aHVudGVyMndyb25n", "h1bnRlcjJ3cm9uZ", "odW50ZXIyd3Jvbm"] {
         assert!(!token.stderr.contains(secret), "R38: {}", token.stderr);
     }
+}
+
+// R66
+#[tokio::test]
+async fn ctrl_c_costs_token_no_refresh_token_that_is_being_rotated() {
+    let (files, endpoint, upstream) = (Files::new(), TokenEndpoint::start().await, Upstream::saying("").await);
+    let keys = "    grant: refresh_token\n    refresh_token: first\n";
+    let store = format!("token_store: {{file: {{path: ./tokens, key: '{}'}}}}\n", super::stores::KEY);
+    let proxy = Proxy::new().credential(&endpoint.credential_with("api", keys)).top(&store);
+    let file = files.write("proxy.yaml", &proxy.route("/", &upstream.url(), "api", "").text());
+    endpoint.say_more(",\"refresh_token\":\"second\",\"expires_in\":3600");
+    endpoint.hold();
+
+    let process = Process::start(bearer_proxy(&["token", "api", "--config", text(&file)]));
+    endpoint.wait_for(1).await;
+    process.signal("INT");
+    process.stderr.wait_for("a second Ctrl-C stops at once").await;
+    endpoint.release();
+    let interrupted = process.ended().await;
+    assert_eq!((interrupted.code, interrupted.stdout.as_str()), (Some(1), ""));
+
+    assert_eq!(ended(&["token", "api", "--config", text(&file)]).await.code, Some(0));
+    let body = String::from_utf8(endpoint.requests()[1].body.clone()).unwrap();
+    assert!(body.contains("refresh_token=second"), "{body}");
 }
 
 #[tokio::test]
