@@ -132,7 +132,8 @@ impl Proxy {
             false => Some(start_admin(&self.shared, config).await?),
         };
         // Nothing below can fail.
-        previous.settle_changed(config).await;
+        let ending = previous.ending(config);
+        world::settle(&ending).await;
         world.inherit(&previous).await;
         self.listening.commit(change, world.drain, &self.shared.metrics);
         world.take_up_logins();
@@ -141,6 +142,8 @@ impl Proxy {
             let old = std::mem::replace(&mut *self.admin(), admin);
             drop(old.map(|old| old.stop));
         }
+        // Once more: until now requests may have had them renewed, and with `previous` they are cut off.
+        world::settle(&ending).await;
         Ok(())
     }
 
@@ -167,13 +170,8 @@ impl Proxy {
         self.shared.draining.store(true, Ordering::Release);
         self.listening.stop().await;
         let world = self.shared.world.load_full();
-        let mut settling = tokio::task::JoinSet::new();
-        for credential in &world.credentials {
-            let tokens = credential.tokens.clone();
-            // A rotated refresh token must reach its store.
-            settling.spawn(async move { tokens.settle().await });
-        }
-        if tokio::time::timeout(SETTLE, settling.join_all()).await.is_err() {
+        let all: Vec<_> = world.credentials.iter().map(|credential| credential.tokens.clone()).collect();
+        if tokio::time::timeout(SETTLE, world::settle(&all)).await.is_err() {
             tracing::warn!("a token request under way was cut off: a refresh token that it rotated is lost");
         }
         let admin = self.admin().take();

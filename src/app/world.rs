@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::JoinSet;
+
 use super::StartError;
 use crate::config::{self, Config};
 use crate::forward::{Forwarder, Target, TargetMetrics};
@@ -98,14 +100,11 @@ impl World {
         self.store_fingerprint == config.token_store.fingerprint
     }
 
-    /// Lets credentials that are not what they were end what they are doing: a refresh token that is being rotated must
-    /// reach its store. Their tokens end with this world.
-    pub(super) async fn settle_changed(&self, config: &Config) {
-        for known in &self.credentials {
-            if !self.has_store(config) || !config.credentials.iter().any(|credential| known.is(credential)) {
-                known.tokens.settle().await;
-            }
-        }
+    /// The tokens of credentials that `config` does not have as they are: they end with this world.
+    pub(super) fn ending(&self, config: &Config) -> Vec<Tokens> {
+        let stays = |known: &Credential| config.credentials.iter().any(|credential| known.is(credential));
+        let ending = self.credentials.iter().filter(|known| !self.has_store(config) || !stays(known));
+        ending.map(|known| known.tokens.clone()).collect()
     }
 
     /// Takes up what somebody who has logged in has left, and finds out who has not, before the first request does: with
@@ -130,6 +129,16 @@ impl World {
             }
         }
     }
+}
+
+/// Lets all of them end what they are doing: a refresh token that is being rotated must reach its store.
+pub(super) async fn settle(all: &[Tokens]) {
+    let mut settling = JoinSet::new();
+    for tokens in all {
+        let tokens = tokens.clone();
+        settling.spawn(async move { tokens.settle().await });
+    }
+    settling.join_all().await;
 }
 
 impl Credential {

@@ -181,6 +181,53 @@ async fn a_request_that_waits_for_its_token_gets_it_across_a_reload() {
     assert_eq!(endpoint.asked(), 1);
 }
 
+// R61, R66
+#[tokio::test]
+async fn a_reload_cuts_off_no_refresh_that_begins_while_it_waits_for_another() {
+    let (one, two) = (TokenEndpoint::start().await, TokenEndpoint::start().await);
+    let upstream = Upstream::saying("hello").await;
+    let keys = |more: &str| format!("    grant: refresh_token\n    refresh_token: first\n{more}");
+    let file = |more: &str| {
+        let credentials = one.credential_with("one", &keys(more)) + &two.credential_with("two", &keys(more));
+        let proxy = Proxy::new().credential(&credentials).route("/one/", &upstream.url(), "one", "");
+        proxy.route("/two/", &upstream.url(), "two", "")
+    };
+    let admin = free_address();
+    let next = file("    request: {timeout: 9s}\n").route("/new/", &upstream.url(), "none", "");
+    let next = next.top(&format!("admin:\n  address: {admin}\n")).config();
+    one.say_more(",\"refresh_token\":\"second\",\"expires_in\":3600");
+    one.hold();
+    two.hold();
+    let proxy = Arc::new(file("").start().await);
+    let mut waiting = Downstream::of(&proxy).await;
+    waiting.send("GET /two/ HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+    two.wait_for(1).await;
+    let reloading = {
+        let proxy = Arc::clone(&proxy);
+        tokio::spawn(async move { proxy.running().reload(&next).await })
+    };
+    soon("the reload's wait", async {
+        while TcpStream::connect(admin).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+
+    // The first credential had nothing to end when the reload began to wait for the second.
+    let mut impatient = Downstream::of(&proxy).await;
+    impatient.send("GET /one/ HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+    one.wait_for(1).await;
+    drop(impatient);
+    two.release();
+    soon("the new routes", async { while Downstream::of(&proxy).await.get("/new/").await.status() != 200 {} }).await;
+    one.release();
+    soon("the reload", reloading).await.unwrap().unwrap();
+
+    assert_eq!(Downstream::of(&proxy).await.get("/one/").await.status(), 200);
+    let last = one.requests().pop().unwrap();
+    assert!(String::from_utf8_lossy(&last.body).contains("refresh_token=second"), "{last:?}");
+}
+
 // DESIGN.md section 1.7
 #[tokio::test]
 async fn what_cannot_be_run_is_refused_as_a_whole() {
