@@ -220,6 +220,11 @@ impl Hand {
         refresh.ends.is_none_or(|ends| !now.reached(ends)).then(|| refresh.token.clone())
     }
 
+    /// Whether it stays our turn for as long as a request may take.
+    pub(super) fn lasts(&self, span: Duration) -> bool {
+        self.lease.as_ref().is_none_or(|lease| lease.left() >= span)
+    }
+
     /// Forgets the refresh token: the server has refused it, or it is not to be used.
     pub(super) fn forget(&mut self) {
         self.record.refresh = None;

@@ -659,9 +659,10 @@ async fn without_a_store_a_grant_that_can_be_repeated_goes_on() {
     assert_eq!(endpoint.bodies(), ["grant_type=client_credentials"; 2]);
 }
 
-/// As [`MemoryStore`], but others may use it too; fails to save as often as told.
+/// As [`MemoryStore`], but others may use it too; fails to save as often as told, and gives out leases that end at once.
 #[derive(Default)]
 struct SharedStore {
+    is_slow: AtomicBool,
     memory: MemoryStore,
     failures: std::sync::atomic::AtomicUsize,
 }
@@ -672,6 +673,7 @@ impl TokenStore for SharedStore {
     }
 
     fn try_lease<'a>(&'a self, key: &'a str, limit: Duration) -> BoxFuture<'a, Result<Option<Lease>, StoreError>> {
+        let limit = if self.is_slow.load(Ordering::SeqCst) { Duration::ZERO } else { limit };
         self.memory.try_lease(key, limit)
     }
 
@@ -768,6 +770,20 @@ async fn a_rotated_refresh_token_is_saved_in_a_store_that_comes_back_in_time() {
     assert_eq!(obtain(&client()).await.unwrap(), "a");
     assert_eq!(obtain(&client()).await.unwrap(), "b");
     assert_eq!(endpoint.bodies()[1], "grant_type=refresh_token&refresh_token=r1");
+}
+
+#[tokio::test]
+async fn a_refresh_token_is_not_sent_when_the_lease_may_end_before_the_answer() {
+    let endpoint = Endpoint::saying(vec![token("a", Some("r1")), token("b", Some("r2"))]).await;
+    let store = Arc::new(SharedStore::default());
+    let client = OAuthClient::new(at(endpoint.url()), store.clone()).unwrap();
+    assert_eq!(obtain(&client).await.unwrap(), "a");
+    store.is_slow.store(true, Ordering::SeqCst);
+    let error = obtain(&client).await.unwrap_err();
+    assert_eq!((error.code(), error.is_transient()), ("token_store", true));
+    assert_eq!(endpoint.requests().len(), 1);
+    store.is_slow.store(false, Ordering::SeqCst);
+    assert_eq!(obtain(&client).await.unwrap(), "b");
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use crate::oauth::request::Ask;
 use crate::oauth::response;
 use crate::oauth::settings::{CredentialSettings, GrantSettings};
 use crate::secret::Secret;
-use crate::token::store::TokenStore;
+use crate::token::store::{StoreError, TokenStore};
 use crate::token::{Moment, TokenError};
 
 impl OAuthClient {
@@ -110,6 +110,10 @@ impl OAuthClient {
         hand: &mut Hand,
         steps: &mut Vec<Step>,
     ) -> Result<Answered, TokenError> {
+        if !hand.lasts(self.settings.request.timeout) {
+            // Somebody else might use it at the same time.
+            return Err(StoreError::Busy.into());
+        }
         let error = match self.ask(Ask::Refresh(token.clone()), steps).await {
             Ok(answered) => return Ok(answered),
             Err(error) => error,
