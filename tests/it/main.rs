@@ -12,6 +12,7 @@
 mod access;
 mod answer_framing;
 mod assertions;
+mod catalogue;
 mod cli;
 mod client_auth;
 mod credentials;
