@@ -3,16 +3,19 @@
 
 use std::sync::{Arc, Mutex};
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
+use super::support::binary::ended;
 use super::support::certificates::Pair;
 use super::support::signer::{Signer, claims_by_secret, header, names, param};
 use super::support::{
-    Api, Authority, Captured, Downstream, Files, Message, Proxy, TokenEndpoint, Upstream, json_answer, oauth_error,
-    soon,
+    Api, Authority, Captured, Downstream, Files, Message, Proxy, TokenEndpoint, Upstream, answer, json_answer,
+    oauth_error, soon,
 };
 
 const JWT: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
@@ -302,5 +305,103 @@ async fn a_client_proves_itself_with_its_certificate_and_with_the_new_one_once_i
         assert_eq!(endpoint.certificates(), [old.der().to_vec(), old.der().to_vec(), new.der().to_vec()]);
         let bodies: Vec<_> = endpoint.seen.lock().unwrap().iter().map(|(_, body)| body.clone()).collect();
         assert_eq!(bodies[0], "grant_type=client_credentials&client_id=me");
+    }
+}
+
+/// What a server says that repeats what it was sent: the proof by itself, and the whole body.
+fn repeated(way: usize, proof: &str, body: &str) -> Vec<u8> {
+    let refusal = |status: &str, code: &str, description: &str| {
+        let said = json!({"error": code, "error_description": description}).to_string();
+        answer(status, &["content-type: application/json"], &said)
+    };
+    match way {
+        0 => refusal("401 Unauthorized", "invalid_client", &format!("{proof} is not believed")),
+        1 => refusal("401 Unauthorized", "invalid_client", body),
+        2 => refusal("400 Bad Request", proof, "no"),
+        3 => refusal("503 Service Unavailable", proof, "later"),
+        4 => refusal("429 Too Many Requests", "slow_down", &format!("{} {proof}", "x".repeat(280))),
+        5 => refusal("200 OK", "what", body),
+        6 => answer("302 Found", &[&format!("location: /login?{body}#{proof}")], ""),
+        _ => answer("400 Bad Request", &["content-type: text/plain"], proof),
+    }
+}
+
+const WAYS: usize = 8;
+
+/// What the client has proved itself with.
+fn proof(request: &Message) -> String {
+    if let Some(basic) = request.field("authorization") {
+        let basic = BASE64_STANDARD.decode(basic.strip_prefix("Basic ").unwrap()).unwrap();
+        return String::from_utf8(basic).unwrap().split_once(':').unwrap().1.to_owned();
+    }
+    param(request, "client_assertion").or_else(|| param(request, "client_secret")).unwrap()
+}
+
+// R38, R68
+#[tokio::test]
+async fn a_server_that_repeats_how_the_client_has_proved_itself_is_not_quoted() {
+    let captured = Captured::start();
+    let (signer, files, upstream) = (Signer::new(), Files::new(), Upstream::saying("hello").await);
+    let key = files.write("client.pem", &signer.pem);
+    let ready = files.write("ready", &"M4RK3D-ready.".repeat(8));
+    let secrets = ["new", "old"].map(|which| format!("M4RK3D-{which}-{}", which.repeat(25)));
+    let list = format!("    client_secret: [{}]\n", secrets.join(", "));
+    let cases = [
+        (format!("    client_assertion: {{private_key: {}}}\n", key.display()), 1),
+        (format!("    client_assertion_file: {}\n", ready.display()), 1),
+        (
+            "    client_secret: M4RK3D-and-so-on-to-32-bytes-and-more\n    client_auth: client_secret_jwt\n".to_owned(),
+            1,
+        ),
+        (list.clone(), 2),
+        (format!("{list}    client_auth: client_secret_post\n"), 2),
+    ];
+    for (keys, proofs) in cases {
+        for way in 0..WAYS {
+            let server =
+                Upstream::answering_by(move |request| repeated(way, &proof(request), request.body_text())).await;
+            let url = server.url();
+            let keys =
+                format!("  api:\n    grant: client_credentials\n    token_url: {url}\n    client_id: me\n{keys}");
+            let builder = Proxy::new().credential(&keys).route("/", &upstream.url(), "api", "");
+            let builder = builder.top("admin: {address: 127.0.0.1:0}\n");
+            let proxy = Proxy::from(&builder.config()).await;
+
+            let answer = get(&proxy).await;
+
+            assert!(matches!(answer.status(), 502 | 503), "{way}: {}", answer.text());
+            let sent: Vec<_> = server.requests().iter().map(proof).collect();
+            assert_eq!(sent.len(), if way < 2 { proofs } else { 1 }, "{way} {keys}");
+            let file = files.write("proxy.yaml", &builder.text());
+            let token = ended(&["token", "api", "--verbose", "--config", file.to_str().unwrap()]).await;
+            assert_eq!(token.code, Some(1), "{token:?}");
+            assert!(token.stderr.contains("no token was obtained"), "{}", token.stderr);
+            let admin = Downstream::connect(proxy.running().admin_address().unwrap()).await.get("/status").await;
+            proxy.log_lines_when(1).await;
+            let told = format!(
+                "{}{}{}{}{:?}{}{}",
+                answer.text(),
+                answer.body_text(),
+                admin.body_text(),
+                proxy.metrics(),
+                proxy.log_lines(),
+                token.stderr,
+                captured.text()
+            );
+            assert!(told.contains("token.fetch"), "nothing was captured");
+            let sent: Vec<_> = server.requests().iter().map(proof).collect();
+            for secret in sent.iter().flat_map(|proof| telling(proof)).chain(["M4RK3D", "TTRSSzN"]) {
+                let line = told.lines().find(|line| line.contains(secret));
+                assert!(line.is_none(), "{way} {keys}: {secret} in {line:?}");
+            }
+        }
+    }
+}
+
+/// What of a proof must not be told: nothing of a secret, and of what is signed no claim and no signature.
+fn telling(proof: &str) -> Vec<&str> {
+    match proof.split('.').collect::<Vec<_>>()[..] {
+        [header, claims, signature] if header.starts_with("eyJ") => vec![&claims[..16], signature],
+        _ => vec![&proof[..16]],
     }
 }

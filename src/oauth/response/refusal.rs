@@ -119,8 +119,10 @@ fn error_of(body: &Body) -> (Option<String>, Option<String>) {
 pub(in crate::oauth) fn code(said: &str) -> Option<String> {
     let word =
         said.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b':' | b'/'));
-    word.then(|| said.chars().take(64).collect())
+    word.then(|| said.chars().take(LONGEST_CODE).collect())
 }
+
+const LONGEST_CODE: usize = 64;
 
 /// A server's text for our log: one line, 300 characters.
 pub(in crate::oauth) fn shortened(text: &str) -> String {
@@ -132,8 +134,10 @@ pub(in crate::oauth) fn shortened(text: &str) -> String {
     }
 }
 
+/// Both in one text. What may have been cut off is no code, and a secret's beginning is found at the end of a text alone.
 fn joined(code: Option<String>, description: Option<String>) -> Option<String> {
     match (code, description) {
+        (Some(code), Some(description)) if code.len() >= LONGEST_CODE => Some(description),
         (Some(code), Some(description)) => Some(format!("{code}: {description}")),
         (code, description) => code.or(description),
     }
