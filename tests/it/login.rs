@@ -10,15 +10,17 @@ use std::time::Duration;
 use bearer_proxy::oauth::{Authorization, LoggedIn, LoginError, OAuthClient, Revoked};
 use bearer_proxy::token::TokenError;
 use bearer_proxy::token::store::MemoryStore;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
+use tokio::task::{JoinHandle, JoinSet};
 use url::Url;
 
 use super::support::api::tokens;
 use super::support::binary::bearer_proxy;
 use super::support::issuer::{Issuer, MARK, Parameters, browse, get, parameters};
 use super::support::{
-    Captured, Downstream, Message, Process, Proxy, ProxyBuilder, Upstream, answer, eventually, json_answer,
-    oauth_error, soon,
+    Captured, Downstream, Message, Process, Proxy, ProxyBuilder, TokenEndpoint, Upstream, answer, eventually,
+    free_address, json_answer, oauth_error, soon,
 };
 
 /// The client of the credential `crm`; `more`: further keys, at four spaces.
@@ -235,6 +237,60 @@ async fn a_code_that_the_server_refuses_is_a_refusal() {
     issuer.desk().sends_back = Box::new(|asked, issuer| format!("code=wrong&state={}&iss={issuer}", asked["state"]));
     let (result, _) = in_browser(&client(&issuer, "")).await;
     assert!(matches!(result, Err(LoginError::Token(TokenError::Refused { code, .. })) if code == "invalid_grant"));
+}
+
+// RFC 6749 §4.1.3: a code is good once, so it is sent once.
+#[tokio::test]
+async fn a_server_that_is_away_slow_or_answers_garbage_ends_a_login_and_the_next_one_works() {
+    let captured = Captured::start();
+    let (issuer, endpoint) = (Issuer::start().await, TokenEndpoint::start().await);
+    issuer.desk().metadata.clear();
+    issuer.desk().sends_back = Box::new(|asked, _| format!("code={MARK}-code&state={}", asked["state"]));
+    let logging_in = |token_url: &str| {
+        let credential = format!(
+            "  crm:\n    grant: authorization_code\n    authorization_url: {}/authorize\n    token_url: {token_url}\n    \
+             client_id: me\n    request: {{timeout: 1s}}\n",
+            issuer.url()
+        );
+        let config = Proxy::new().credential(&credential).route("/", "https://api.example.com/", "crm", "").config();
+        OAuthClient::new(config.credentials[0].settings.clone(), Arc::new(MemoryStore::default())).unwrap()
+    };
+    let away = logging_in(&format!("http://{}/token", free_address()));
+    let (result, page) = in_browser(&away).await;
+    assert!(matches!(result, Err(LoginError::Token(TokenError::Unreachable(_)))), "{result:?}");
+    assert_eq!(page.status(), 200, "the person has done their part");
+
+    let client = logging_in(&endpoint.url());
+    let said = format!("you sent {MARK}-code");
+    for (garbage, expected) in [
+        (answer("503 Service Unavailable", &[], &said), "unavailable"),
+        (answer("200 OK", &["content-type: text/html"], &format!("<html>{said}</html>")), "malformed_answer"),
+        (json_answer(&format!("{{\"access_token\":\"{MARK}")), "malformed_answer"),
+        (json_answer(&format!("{{\"id_token\":\"{MARK}\"}}")), "malformed_answer"),
+        (format!("HTTP/1.1 {MARK}\r\n\r\n").into_bytes(), "unreachable"),
+        (Vec::new(), "unreachable"),
+    ] {
+        endpoint.answer_next(garbage);
+        let before = endpoint.asked();
+        let (result, _) = in_browser(&client).await;
+        let Err(LoginError::Token(error)) = result else { panic!("{result:?}") };
+        assert_eq!(error.code(), expected, "{error}");
+        assert!(!error.to_string().contains(MARK), "{error}");
+        assert_eq!(endpoint.asked(), before + 1, "{expected}: the code was sent once");
+    }
+    endpoint.hold();
+    let before = endpoint.asked();
+    let (result, _) = in_browser(&client).await;
+    assert!(matches!(result, Err(LoginError::Token(TokenError::TimedOut))), "{result:?}");
+    assert_eq!(endpoint.asked(), before + 1);
+    assert!(!client.holding().await.unwrap().lasts, "nothing of it is kept");
+
+    endpoint.release();
+    endpoint.say_more(&format!(",\"expires_in\":3600,\"refresh_token\":\"{MARK}-refresh\""));
+    assert!(in_browser(&client).await.0.unwrap().lasts);
+    assert!(client.holding().await.unwrap().lasts);
+    let told = captured.text();
+    assert!(told.contains("a token request ended") && !told.contains(MARK), "{told}");
 }
 
 #[tokio::test]
@@ -526,6 +582,85 @@ async fn a_refresh_token_that_is_refused_is_told_once_as_an_error() {
     assert_eq!(errors.len(), 1, "{errors:#?}");
     assert!(errors[0].contains("bearer-proxy login crm") && errors[0].contains("invalid_grant"), "{}", errors[0]);
     assert_eq!(issuer.forms("/token").len(), 2, "the code, and one refresh: there is nothing else to ask with");
+}
+
+/// The way to a server, which can be taken away.
+struct Way(JoinHandle<()>);
+
+impl Way {
+    async fn open(here: std::net::SocketAddr, there: std::net::SocketAddr) -> Self {
+        let listener = TcpListener::bind(here).await.unwrap();
+        Self(tokio::spawn(async move {
+            // With the task all connections end.
+            let mut connections = JoinSet::new();
+            while let Ok((mut near, _)) = listener.accept().await {
+                connections.spawn(async move {
+                    let mut far = TcpStream::connect(there).await.unwrap();
+                    let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+                });
+            }
+        }))
+    }
+
+    async fn take_away(self) {
+        self.0.abort();
+        let _ = self.0.await;
+    }
+}
+
+// Nobody need log in again because a server was away.
+#[tokio::test]
+async fn a_login_outlives_a_server_that_is_away_when_it_should_be_refreshed() {
+    let captured = Captured::start();
+    let (issuer, api, here) = (Issuer::start().await, Upstream::saying("hello").await, free_address());
+    issuer.desk().reply = ",\"expires_in\":1,\"refresh_token\":\"{refresh}\"".to_owned();
+    let directory = tempfile::tempdir().unwrap();
+    let more = format!("    request: {{refresh_url: 'http://{here}/token', timeout: 1s}}\n");
+    let builder = file(&issuer, &api, directory.path(), &more);
+    let run = |arguments: &[&str]| Process::start(command(arguments, &builder, directory.path()));
+    let login = run(&["login", "crm", "--no-browser"]);
+    browse(login.stdout.wait_for("/authorize?").await.trim()).await;
+    assert_eq!(login.ended().await.code, Some(0));
+
+    // Nobody listens there: the first token ends, and cannot be replaced.
+    let proxy = Proxy::from(&builder.config()).await;
+    let mut refused = Downstream::of(&proxy).await.get("/").await;
+    soon("the end of the first token", async {
+        while refused.status() == 200 {
+            refused = Downstream::of(&proxy).await.get("/").await;
+        }
+    })
+    .await;
+    for _ in 0..3 {
+        assert_eq!(refused.status(), 503);
+        assert!(refused.field("proxy-status").unwrap().contains("unreachable"), "{}", refused.text());
+        assert!(refused.field("retry-after").is_some() && !refused.text().contains("needs_login"));
+        assert!(!refused.body_text().contains("log in"), "{}", refused.body_text());
+        refused = Downstream::of(&proxy).await.get("/").await;
+    }
+    for path in ["/status", "/readyz"] {
+        let page = page(&proxy, path).await;
+        assert!(!page.body_text().contains("needs_login"), "{}", page.body_text());
+    }
+    let status = run(&["status"]).ended().await;
+    assert!(status.stdout.contains("crm") && !status.stdout.contains("needs_login"), "{status:?}");
+    assert_eq!(issuer.forms("/token").len(), 1, "the code alone");
+
+    // It is back: the login is there, and its refresh token was not used up.
+    issuer.desk().reply = ",\"expires_in\":3600,\"refresh_token\":\"{refresh}\"".to_owned();
+    let way = Way::open(here, issuer.upstream.address()).await;
+    soon("the refresh", async { while Downstream::of(&proxy).await.get("/").await.status() != 200 {} }).await;
+    assert_eq!(issuer.forms("/token")[1]["refresh_token"], "M4RK3D-refresh-1");
+    assert_eq!(tokens(&api).pop().unwrap(), "M4RK3D-2");
+
+    // Away once more, and the proxy with it; what starts then has the token that lives.
+    way.take_away().await;
+    proxy.stop().await;
+    let proxy = Proxy::from(&builder.config()).await;
+    assert_eq!(Downstream::of(&proxy).await.get("/").await.status(), 200);
+    assert_eq!(tokens(&api).pop().unwrap(), "M4RK3D-2");
+    assert_eq!(issuer.desk().asked.len(), 1, "nobody has logged in again");
+    assert!(!captured.text().contains("needs_login") && !captured.text().contains(MARK), "{}", captured.text());
 }
 
 #[tokio::test]
