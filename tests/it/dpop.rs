@@ -10,8 +10,10 @@ use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
 use jsonwebtoken::{Algorithm, DecodingKey, crypto};
 use serde_json::Value;
 
+use super::support::binary::ended;
 use super::support::{
-    Captured, Downstream, Message, Proxy, ProxyBuilder, TokenEndpoint, Upstream, answer, eventually, proxy_yaml_error,
+    Captured, Downstream, Files, Message, Proxy, ProxyBuilder, TokenEndpoint, Upstream, answer, eventually,
+    proxy_yaml_error,
 };
 
 /// A token endpoint and an API, who both believe no proof twice.
@@ -35,6 +37,8 @@ struct Desk {
     jtis: BTreeSet<String>,
     /// Keys that proofs were signed with.
     keys: BTreeSet<String>,
+    /// What tokens begin with.
+    mark: &'static str,
 }
 
 impl Servers {
@@ -74,7 +78,10 @@ impl Desk {
             return answer("400 Bad Request", &fields.each_ref().map(String::as_str), "{\"error\":\"use_dpop_nonce\"}");
         }
         self.issued += 1;
-        let body = format!("{{\"access_token\":\"T{}\",\"token_type\":\"DPoP\",\"expires_in\":3600}}", self.issued);
+        let body = format!(
+            "{{\"access_token\":\"{}T{}\",\"token_type\":\"DPoP\",\"expires_in\":3600}}",
+            self.mark, self.issued
+        );
         answer("200 OK", &["content-type: application/json"], &body)
     }
 
@@ -285,23 +292,54 @@ async fn the_key_may_be_of_a_file() {
 
 // R38
 #[tokio::test]
-async fn neither_proof_nor_token_nor_key_is_told_to_anybody() {
+async fn neither_proof_nor_nonce_nor_token_nor_key_is_told_to_anybody() {
     let captured = Captured::start();
-    let servers = Servers::start().await;
-    servers.desk().nonces = [Some("n0nce-a".to_owned()), Some("n0nce-b".to_owned())];
-    let proxy = servers.proxy(DPOP).top("admin:\n  address: 127.0.0.1:0\n").start().await;
-    assert_eq!(Downstream::of(&proxy).await.get("/").await.status(), 200);
-    let mut told = vec![captured.text(), proxy.metrics()];
-    assert!(told[0].contains("token.fetch"));
-    let admin = proxy.running().admin_address().unwrap();
-    for page in ["/status", "/metrics"] {
-        told.push(Downstream::connect(admin).await.get(page).await.body_text().to_owned());
-    }
-    let requests = [servers.endpoint.requests(), servers.api.requests()].concat();
-    for request in &requests {
-        let signature = request.field("dpop").unwrap().rsplit('.').next().unwrap();
+    let files = Files::new();
+    let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
+    let file = files.write("dpop.pem", &key.serialize_pem());
+    let of_file = format!("    dpop: {{private_key: {}}}\n", file.display());
+    for more in [DPOP, &of_file] {
+        let servers = Servers::start().await;
+        servers.desk().nonces = [Some("n0nce-a".to_owned()), Some("n0nce-b".to_owned())];
+        servers.desk().mark = "M4RK3D-";
+        let builder = servers.proxy(more).top("admin:\n  address: 127.0.0.1:0\n");
+        let mut told = vec![format!("{:?}", builder.config())];
+        let proxy = Proxy::from(&builder.config()).await;
+        let mut downstream = Downstream::of(&proxy).await;
+        assert_eq!(downstream.get("/").await.status(), 200);
+        servers.desk().revoked.insert("M4RK3D-T1".to_owned());
+        servers.desk().next = Some("n0nce-c".to_owned());
+        assert_eq!(downstream.get("/").await.status(), 200);
+        assert_eq!(downstream.get("/").await.status(), 200);
+
+        told.extend(proxy.log_lines_when(3).await.iter().map(ToString::to_string));
+        told.extend([captured.text(), proxy.metrics()]);
+        assert!(told.iter().any(|text| text.contains("token.fetch")));
+        let admin = proxy.running().admin_address().unwrap();
+        for page in ["/status", "/metrics", "/readyz"] {
+            told.push(Downstream::connect(admin).await.get(page).await.body_text().to_owned());
+        }
+        let token = files.write("proxy.yaml", &builder.text());
+        let token = ended(&["token", "api", "--verbose", "--config", token.to_str().unwrap()]).await;
+        assert_eq!((token.code, token.stdout.contains("M4RK3D-")), (Some(0), true), "{token:?}");
+        told.push(token.stderr);
+
+        // The pem's second line is the key, whose last 32 bytes are in it by themselves too (RFC 8410 section 7).
+        let der = key.serialize_der();
+        assert_eq!(der[14..16], [4, 32]);
+        let seed = BASE64_URL_SAFE_NO_PAD.encode(&der[16..48]);
+        let mut secrets = vec!["n0nce".to_owned(), "M4RK3D".to_owned(), "PRIVATE KEY".to_owned(), seed];
+        secrets.push(key.serialize_pem().lines().nth(1).unwrap().to_owned());
+        let requests = [servers.endpoint.requests(), servers.api.requests()].concat();
+        assert!(requests.iter().any(|request| request.text().contains("M4RK3D-T2")));
+        // Of a proof: what it claims, and its signature.
+        let proofs = requests.iter().flat_map(|request| request.field("dpop").unwrap().split('.').skip(1));
+        secrets.extend(proofs.map(str::to_owned));
         for text in &told {
-            assert!(!text.contains(signature) && !text.contains("DPoP T1"), "{text}");
+            for secret in &secrets {
+                let line = text.lines().find(|line| line.contains(secret.as_str()));
+                assert!(line.is_none(), "{secret} in {line:?}");
+            }
         }
     }
 }
