@@ -454,6 +454,19 @@ fn command(arguments: &[&str], builder: &ProxyBuilder, directory: &Path) -> std:
     command
 }
 
+/// What is answered once the token that a login brought has ended.
+async fn after_the_first_token(proxy: &Proxy) -> Message {
+    soon("the end of the first token", async {
+        loop {
+            let answer = Downstream::of(proxy).await.get("/").await;
+            if answer.status() != 200 {
+                return answer;
+            }
+        }
+    })
+    .await
+}
+
 async fn page(proxy: &Proxy, path: &str) -> Message {
     Downstream::connect(proxy.running().admin_address().unwrap()).await.get(path).await
 }
@@ -566,13 +579,7 @@ async fn a_refresh_token_that_is_refused_is_told_once_as_an_error() {
 
     issuer.desk().instead = vec![oauth_error("400 Bad Request", "invalid_grant"); 9].into();
     let proxy = Proxy::from(&builder.config()).await;
-    let mut refused = Downstream::of(&proxy).await.get("/").await;
-    soon("the end of the first token", async {
-        while refused.status() == 200 {
-            refused = Downstream::of(&proxy).await.get("/").await;
-        }
-    })
-    .await;
+    let refused = after_the_first_token(&proxy).await;
     assert_eq!(refused.status(), 503);
     for _ in 0..5 {
         assert_eq!(Downstream::of(&proxy).await.get("/").await.status(), 503);
@@ -624,13 +631,7 @@ async fn a_login_outlives_a_server_that_is_away_when_it_should_be_refreshed() {
 
     // Nobody listens there: the first token ends, and cannot be replaced.
     let proxy = Proxy::from(&builder.config()).await;
-    let mut refused = Downstream::of(&proxy).await.get("/").await;
-    soon("the end of the first token", async {
-        while refused.status() == 200 {
-            refused = Downstream::of(&proxy).await.get("/").await;
-        }
-    })
-    .await;
+    let mut refused = after_the_first_token(&proxy).await;
     for _ in 0..3 {
         assert_eq!(refused.status(), 503);
         assert!(refused.field("proxy-status").unwrap().contains("unreachable"), "{}", refused.text());
