@@ -22,6 +22,7 @@
 //! | [`secret`], [`jose`], [`tls`] | leaves: values that do not print; signed tokens; certificates, keys and roots |
 //! | [`app`] | puts the rooms together and keeps them running |
 //! | [`cli`] | arguments, one file a command |
+//! | [`tcp`] | connections as the data plane reads and writes them |
 //! | [`allocator`] | where memory comes from |
 
 #![deny(unsafe_code)]
@@ -39,6 +40,7 @@ pub mod oauth;
 pub mod route;
 pub mod secret;
 pub mod server;
+pub mod tcp;
 pub mod telemetry;
 pub mod tls;
 pub mod token;

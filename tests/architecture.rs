@@ -16,6 +16,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     // Leaves: they know nobody, but what a secret is.
     ("allocator", &[]),
     ("secret", &[]),
+    ("tcp", &[]),
     ("jose", &["secret"]),
     ("tls", &[]),
     ("access", &[]),
@@ -23,12 +24,12 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("telemetry", &[]),
     ("demo", &[]),
     // Getting and keeping tokens; talking to an API.
-    ("upstream", &["tls"]),
+    ("upstream", &["tcp", "tls"]),
     ("token", &["secret", "tls"]),
     ("oauth", &["token", "secret", "tls", "jose"]),
     // A request's way. `forward` and `oauth` do not know each other: that is the wall that matters.
     ("forward", &["route", "token", "upstream", "telemetry"]),
-    ("server", &["forward", "access", "telemetry", "tls"]),
+    ("server", &["forward", "access", "telemetry", "tcp", "tls"]),
     ("admin", &["token", "telemetry"]),
     // What is written in the file becomes the settings of every room.
     (

@@ -14,9 +14,11 @@ use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+use crate::tcp::Tcp;
+
 /// The connection.
 pub(super) struct Socket {
-    stream: TcpStream,
+    stream: Tcp,
     broken: Broken,
 }
 
@@ -33,7 +35,7 @@ impl Broken {
 
 impl Socket {
     pub(super) fn new(stream: TcpStream, broken: Broken) -> Self {
-        Self { stream, broken }
+        Self { stream: stream.into(), broken }
     }
 }
 
@@ -41,7 +43,7 @@ impl Drop for Socket {
     fn drop(&mut self) {
         if self.broken.0.load(Ordering::Acquire) {
             // If it cannot be set, the close is an orderly one: nothing better is left.
-            let _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
+            let _ = SockRef::from(self.stream.as_ref()).set_linger(Some(Duration::ZERO));
         }
     }
 }

@@ -192,10 +192,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub(super) const MAX_BYTES: usize = 16 * 1024 * 1024;
 
 /// A shard this full is written at once: it is many times what a pipe takes.
-const HURRY_AT: usize = 256 * 1024;
+const HURRY_AT: usize = 32 * 1024;
 
 /// What a buffer keeps when it has been written, so that a busy proxy does not allocate.
-const KEEP: usize = 1024 * 1024;
+const KEEP: usize = 128 * 1024;
 
 /// Beyond this many, threads share.
 const MAX_SHARDS: usize = 16;

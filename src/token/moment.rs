@@ -17,10 +17,10 @@ pub struct Moment {
 }
 
 impl Moment {
-    /// Reads both clocks.
+    /// Reads both clocks, the wall clock as it was at the kernel's last tick (at most 10 ms ago).
     #[must_use]
     pub fn now() -> Self {
-        Self { monotonic: Instant::now(), wall: SystemTime::now() }
+        Self { monotonic: Instant::now(), wall: wall_clock() }
     }
 
     /// This much later, on both clocks. Saturates far in the future.
@@ -59,6 +59,20 @@ impl Moment {
         let wall = other.wall.duration_since(self.wall).unwrap_or_default();
         monotonic.min(wall)
     }
+}
+
+/// What a request needs twice, for its token's end and its line in the log, should not cost it the twenty-five nanoseconds
+/// that the exact time takes.
+#[cfg(target_os = "linux")]
+fn wall_clock() -> SystemTime {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);
+    let (seconds, nanoseconds) = (u64::try_from(now.tv_sec), u32::try_from(now.tv_nsec));
+    SystemTime::UNIX_EPOCH + Duration::new(seconds.unwrap_or_default(), nanoseconds.unwrap_or_default())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn wall_clock() -> SystemTime {
+    SystemTime::now()
 }
 
 /// A hundred years: no token lives longer, and no clock overflows.

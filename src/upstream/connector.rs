@@ -6,13 +6,13 @@ use std::io;
 use http::Uri;
 use hyper_util::client::legacy::connect::HttpConnector;
 use rustls::pki_types::ServerName;
-use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tower_service::Service;
 
 use super::settings::{Scheme, UpstreamSettings};
 use super::{Environment, UpstreamError};
+use crate::tcp::Tcp;
 use crate::tls::TlsError;
 
 /// Knows one scheme, host and port.
@@ -26,9 +26,9 @@ pub(super) struct Connector {
 /// A stream to the upstream.
 pub(super) enum Stream {
     /// Plain.
-    Tcp(TcpStream),
+    Tcp(Tcp),
     /// Encrypted; the certificate has been verified.
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<TlsStream<Tcp>>),
 }
 
 impl Connector {
@@ -49,6 +49,7 @@ impl Connector {
         let mut tcp = self.tcp.clone();
         // HttpConnector is always ready: `poll_ready` need not be asked.
         let stream = tcp.call(self.target.clone()).await.map_err(|error| connect_error(&error))?.into_inner();
+        let stream = Tcp::from(stream);
         match &self.tls {
             None => Ok(Stream::Tcp(stream)),
             Some((connector, name)) => match connector.connect(name.clone(), stream).await {

@@ -207,12 +207,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Reader<S> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         this.writes();
-        let io = Pin::new(&mut this.io);
-        let written = match bufs {
-            // A head alone: the system takes one piece for less than a list of one.
-            [one] => io.poll_write(cx, one),
-            _ => io.poll_write_vectored(cx, bufs),
-        };
+        let written = Pin::new(&mut this.io).poll_write_vectored(cx, bufs);
         this.wrote(written, bufs.iter().map(|buf| buf.len()).sum())
     }
 

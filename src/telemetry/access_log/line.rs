@@ -75,6 +75,5 @@ fn longest_line(record: &Record<'_>) -> usize {
     LONGEST_REST + values + optional(record.route) + optional(record.request_id) + optional(record.error)
 }
 
-/// A line without its values: keys (those of JSON are longer), time, numbers, the longest word for a token, and what a
-/// short text takes for a moment.
-const LONGEST_REST: usize = 152 + 24 + (5 + 20 + 20 + 21 + 10) + 13 + 16;
+/// A line without its values: keys (those of JSON are longer), time, numbers, and the longest word for a token.
+const LONGEST_REST: usize = 152 + 24 + (5 + 20 + 20 + 21 + 10) + 13;
