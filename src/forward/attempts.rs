@@ -24,18 +24,18 @@ use crate::upstream::SendError;
 use crate::upstream::UpstreamError;
 
 /// The attempts of one request.
-pub(super) struct Attempts<'a> {
+pub(super) struct Attempts<'a, 'h> {
     pub(super) target: &'a Target,
     /// Where its token is from.
     pub(super) tokens: Option<&'a Arc<TokenCache>>,
     pub(super) via: &'a Via,
-    pub(super) outgoing: &'a mut Outgoing,
+    pub(super) outgoing: &'a mut Outgoing<'h>,
     pub(super) trip: &'a mut RoundTrip<RequestBody>,
     pub(super) exchange: &'a mut Exchange,
     pub(super) interim: Option<&'a Interim>,
 }
 
-impl Attempts<'_> {
+impl Attempts<'_, '_> {
     /// Sends the request and waits for the head of the answer, which then is in `trip`.
     pub(super) async fn deliver(&mut self, token: Option<&AccessToken>) -> Result<(), ForwardError> {
         self.write(token)?;

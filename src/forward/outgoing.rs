@@ -13,9 +13,9 @@ use crate::upstream::Reuse;
 use crate::upstream::Upload;
 
 /// One request, ready to be sent, and sent again.
-pub(super) struct Outgoing {
+pub(super) struct Outgoing<'a> {
     /// Taken by the first attempt.
-    head: Option<Parts>,
+    head: &'a mut Option<Parts>,
     /// What that has left for another.
     kept: Option<Kept>,
     pub(super) body: BodySource,
@@ -32,18 +32,18 @@ struct Kept {
     fields: Vec<(HeaderName, HeaderValue)>,
 }
 
-impl Outgoing {
+impl<'a> Outgoing<'a> {
     /// What came, as it came.
-    pub(super) fn new(head: Parts, body: BodySource, found: Found) -> Self {
-        let is_idempotent = head.method.is_idempotent();
-        let is_1_1 = head.version == Version::HTTP_11;
-        Self { head: Some(head), kept: None, body, is_idempotent, is_1_1, hop: HopByHop::default(), found }
+    pub(super) fn new(head: &'a mut Option<Parts>, body: BodySource, found: Found) -> Self {
+        let is_idempotent = head.as_ref().is_some_and(|head| head.method.is_idempotent());
+        let is_1_1 = head.as_ref().is_some_and(|head| head.version == Version::HTTP_11);
+        Self { head, kept: None, body, is_idempotent, is_1_1, hop: HopByHop::default(), found }
     }
 
     /// Takes away what belongs to the downstream's connection, and its credentials (R21, R37). What is ours comes with
     /// each attempt.
     pub(super) fn prepare(&mut self, target: &Target, via: &Via) -> Result<(), ForwardError> {
-        let Some(head) = &mut self.head else { return Ok(()) };
+        let Some(head) = self.head else { return Ok(()) };
         let (headers, found) = (&mut head.headers, self.found);
         if found.via && via.is_in(headers) {
             return Err(ForwardError::Loop);

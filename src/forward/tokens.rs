@@ -13,7 +13,7 @@ use crate::token::TokenCache;
 /// The tokens of the subject that a request brings.
 pub(super) async fn of_subject(
     subjects: &Subjects,
-    outgoing: &Outgoing,
+    outgoing: &Outgoing<'_>,
     exchange: &mut Exchange,
 ) -> Result<Arc<TokenCache>, ForwardError> {
     exchange.token(TokenAction::Failed);

@@ -58,17 +58,22 @@ impl Requests {
         self: Arc<Self>,
         request: Request<Incoming>,
     ) -> impl Future<Output = Result<Response<WatchedBody>, Infallible>> {
-        let (mut head, body) = request.into_parts();
+        let (head, body) = request.into_parts();
+        let mut received = Some(head);
         let mut watched = WatchedBody { body: None, requests: self };
         async move {
             let requests = &*watched.requests;
             let ordinal = requests.handle.request_started();
-            // hyper puts its half of an upgrade there, and nothing else.
-            let asks_upgrade = !head.extensions.is_empty();
             let serving = requests.current.load_full();
-            let downstream = requests.downstream(head.version);
-            let reply = match requests.may_be_forwarded(&serving, ordinal, &mut head) {
-                Ok(()) => serving.forwarder.handle(head, body, downstream).await,
+            let admitted = match &mut received {
+                Some(head) => requests.may_be_forwarded(&serving, ordinal, head),
+                None => Ok(()),
+            };
+            // hyper puts its half of an upgrade there, and nothing else.
+            let asks_upgrade = received.as_ref().is_some_and(|head| !head.extensions.is_empty());
+            let downstream = requests.downstream(received.as_ref().map_or(Version::HTTP_11, |head| head.version));
+            let reply = match admitted {
+                Ok(()) => serving.forwarder.handle(&mut received, body, downstream).await,
                 Err(response) => (*response).into(),
             };
             requests.handle.response_started();

@@ -11,10 +11,15 @@ use super::connection::Connection;
 use super::pool::Pool;
 use super::watch::Watch;
 
-/// A request's body on its way to the upstream.
-pub struct Upload<B> {
+/// A request's body on its way to the upstream. One pointer: a request is moved a dozen times on its way through hyper.
+pub struct Upload<B>(
+    /// `None`: there is no body.
+    Option<Box<Going<B>>>,
+);
+
+struct Going<B> {
     body: B,
-    /// `None`: there is no body, or it has no connection yet.
+    /// `None`: it has no connection yet.
     watched: Option<Watched>,
 }
 
@@ -25,14 +30,17 @@ pub(super) struct Watched {
     pub(super) response_head: u64,
 }
 
-impl<B> Upload<B> {
-    /// A body that has no connection yet.
+impl<B: Body> Upload<B> {
+    /// A body that has no connection yet. One that has ended before it begins is let go.
     pub fn new(body: B) -> Self {
-        Self { body, watched: None }
+        Self((!body.is_end_stream()).then(|| Box::new(Going { body, watched: None })))
     }
 
-    pub(super) fn goes_out(&mut self, watched: Option<Watched>) {
-        self.watched = watched;
+    pub(super) fn goes_out(&mut self, watched: impl FnOnce() -> Watched) -> bool {
+        if let Some(going) = &mut self.0 {
+            going.watched = Some(watched());
+        }
+        self.0.is_some()
     }
 }
 
@@ -41,14 +49,15 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Upload<B> {
     type Error = B::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(cx);
-        if let Some(Watched { watch, .. }) = &self.watched {
+        let Some(going) = &mut self.0 else { return Poll::Ready(None) };
+        let polled = Pin::new(&mut going.body).poll_frame(cx);
+        if let Some(Watched { watch, .. }) = &going.watched {
             watch.waits_for_body(polled.is_pending());
         }
         let frame = ready!(polled);
-        if let Some(Watched { watch, idle, response_head }) = &self.watched {
+        if let Some(Watched { watch, idle, response_head }) = &going.watched {
             match &frame {
-                Some(Ok(frame)) if !frame.is_trailers() && !self.body.is_end_stream() => {
+                Some(Ok(frame)) if !frame.is_trailers() && !going.body.is_end_stream() => {
                     watch.upload_moved(*idle);
                 }
                 // hyper does not ask again once the body says that it has ended, nor after trailers.
@@ -60,11 +69,11 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Upload<B> {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.0.as_ref().is_none_or(|going| going.body.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        self.0.as_ref().map_or_else(|| SizeHint::with_exact(0), |going| going.body.size_hint())
     }
 }
 

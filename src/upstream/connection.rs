@@ -205,9 +205,8 @@ where
             return Err(Unanswered::Undriven);
         };
         let watch = || Watched { watch: Arc::clone(&self.watch), idle, response_head };
-        let watched = (!request.body().is_end_stream()).then(watch);
-        self.watch.sends(watched.as_ref().map(|_| idle), response_head);
-        request.body_mut().goes_out(watched);
+        let has_body = request.body_mut().goes_out(watch);
+        self.watch.sends(has_body.then_some(idle), response_head);
         if interim.is_some() {
             self.watch.interim().expect();
         }
