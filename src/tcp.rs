@@ -46,37 +46,27 @@ impl AsRef<TcpStream> for Tcp {
     }
 }
 
-/// What came of trying.
-enum Tried {
-    Done(io::Result<usize>),
-    /// Nothing, and the connection is not ready any more.
-    InVain,
-    /// The connection was not ready.
-    NotReady,
-}
-
 impl Tcp {
-    /// One call to the system, if the connection is ready for it. `wanted`: how much it may move at most.
+    /// One call to the system, if the connection is ready for it; nothing, if it is not. `wanted`: how much it may move at
+    /// most.
     ///
     /// Who moves less than it might has moved all there was: the connection is not ready any more, as tokio has it too.
     #[inline(always)]
-    fn try_once(&self, ready_for: Interest, wanted: usize, call: impl FnOnce() -> rustix::io::Result<usize>) -> Tried {
-        let (mut was_ready, mut moved) = (false, 0);
+    fn try_once(
+        &self,
+        ready_for: Interest,
+        wanted: usize,
+        call: impl FnOnce() -> rustix::io::Result<usize>,
+    ) -> Option<io::Result<usize>> {
+        let mut moved = 0;
         let tried = self.stream.try_io(ready_for, || {
-            was_ready = true;
             moved = call()?;
             if 0 < moved && moved < wanted { Err(ErrorKind::WouldBlock.into()) } else { Ok(()) }
         });
         match tried {
-            _ if moved > 0 => Tried::Done(Ok(moved)),
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
-                if was_ready {
-                    Tried::InVain
-                } else {
-                    Tried::NotReady
-                }
-            }
-            tried => Tried::Done(tried.map(|()| 0)),
+            _ if moved > 0 => Some(Ok(moved)),
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => None,
+            tried => Some(tried.map(|()| 0)),
         }
     }
 
@@ -89,10 +79,10 @@ impl Tcp {
         call: impl Fn() -> rustix::io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
         loop {
-            match self.try_once(Interest::WRITABLE, length, &call) {
-                Tried::Done(written) => return Poll::Ready(written),
-                Tried::InVain | Tried::NotReady => ready!(self.stream.poll_write_ready(cx))?,
+            if let Some(written) = self.try_once(Interest::WRITABLE, length, &call) {
+                return Poll::Ready(written);
             }
+            ready!(self.stream.poll_write_ready(cx))?;
         }
     }
 
@@ -100,6 +90,7 @@ impl Tcp {
         self.poll_put(cx, bytes.len(), || send(&self.stream, bytes, NO_SIGNAL))
     }
 
+    #[inline(never)]
     fn poll_recv(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>, wanted: usize) -> Poll<io::Result<()>> {
         loop {
             let mut room = [MaybeUninit::uninit(); LITTLE_READ];
@@ -109,19 +100,20 @@ impl Tcp {
                 buf.put_slice(bytes);
                 Ok(received)
             });
-            match tried {
-                Tried::NotReady if self.is_awaited_by(cx) => return Poll::Pending,
-                Tried::Done(received) => {
-                    self.is_awaited = false;
-                    return Poll::Ready(received.map(|_| ()));
-                }
-                Tried::InVain | Tried::NotReady => ready!(self.poll_recv_ready(cx))?,
+            if let Some(received) = tried {
+                self.is_awaited = false;
+                return Poll::Ready(received.map(|_| ()));
             }
+            ready!(self.poll_recv_ready(cx))?;
         }
     }
 
     /// hyper looks two or three times for each request whether there is more to read. Asked for once, the wake is still
     /// to come as long as nothing has been ready: it need not be asked for again.
+    fn is_still_awaited_by(&self, cx: &Context<'_>) -> bool {
+        self.is_awaited_by(cx) && self.stream.try_io(Interest::READABLE, || Ok(())).is_err()
+    }
+
     fn is_awaited_by(&self, cx: &Context<'_>) -> bool {
         self.is_awaited && self.reader.as_ref().is_some_and(|reader| reader.will_wake(cx.waker()))
     }
@@ -140,12 +132,14 @@ impl Tcp {
 
 impl AsyncRead for Tcp {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let wanted = buf.remaining();
-        if (1..=LITTLE_READ).contains(&wanted) {
-            return self.poll_recv(cx, buf, wanted);
+        match buf.remaining() {
+            1.. if self.is_still_awaited_by(cx) => Poll::Pending,
+            wanted @ 1..=LITTLE_READ => self.poll_recv(cx, buf, wanted),
+            _ => {
+                self.is_awaited = false;
+                Pin::new(&mut self.stream).poll_read(cx, buf)
+            }
         }
-        self.is_awaited = false;
-        Pin::new(&mut self.stream).poll_read(cx, buf)
     }
 }
 

@@ -72,9 +72,7 @@ impl Attempts<'_, '_> {
     }
 
     fn write(&mut self, token: Option<&AccessToken>) -> Result<(), ForwardError> {
-        let request = self.outgoing.request(self.target, self.exchange.uri(), self.via, token)?;
-        self.trip.request = Some(request);
-        Ok(())
+        self.outgoing.write(self.target, self.exchange.uri(), self.via, token, &mut self.trip.request)
     }
 
     async fn send(&mut self, token: Option<&AccessToken>, reuse: Reuse) -> Result<(), SendError> {

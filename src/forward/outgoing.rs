@@ -87,14 +87,15 @@ impl<'a> Outgoing<'a> {
         }
     }
 
-    /// The request for one attempt: what came, with our target, `Host`, `Via`, edits and token.
-    pub(super) fn request(
+    /// Puts the request for one attempt where it goes out from: what came, with our target, `Host`, `Via`, edits and token.
+    pub(super) fn write(
         &mut self,
         target: &Target,
         received: &Uri,
         via: &Via,
         token: Option<&AccessToken>,
-    ) -> Result<Request<Upload<RequestBody>>, ForwardError> {
+        to: &mut Option<Request<Upload<RequestBody>>>,
+    ) -> Result<(), ForwardError> {
         // Asked before it is taken: of a body that is sent once nothing is known afterwards.
         let is_unsized = self.body.is_unsized();
         let body = self.body.take().ok_or(BROKEN_OFF)?;
@@ -120,7 +121,8 @@ impl<'a> Outgoing<'a> {
             token.authorize(&mut head);
             token.prove(&mut head, target.upstream.origin());
         }
-        Ok(Request::from_parts(head, Upload::new(body)))
+        *to = Some(Request::from_parts(head, Upload::new(body)));
+        Ok(())
     }
 }
 
