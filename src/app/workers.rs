@@ -24,13 +24,24 @@ pub fn runtime(config: &Config) -> io::Result<Runtime> {
         WorkerModel::Shared if threads > 1 => Builder::new_multi_thread(),
         // One thread shares its work with nobody: it need not be ready to. With a crew, it is that thread which does
         // everything but serve.
-        WorkerModel::Shared | WorkerModel::Separate => Builder::new_current_thread(),
+        WorkerModel::Shared | WorkerModel::Separate => single_threaded(),
     };
     if threads > 1 {
         builder.worker_threads(threads);
     }
     builder.enable_all().build()
 }
+
+fn single_threaded() -> Builder {
+    let mut builder = Builder::new_current_thread();
+    builder.event_interval(LOOKS_FOR_EVENTS_AFTER);
+    builder
+}
+
+/// How many tasks are polled, if so many are waiting, before the sockets are looked at again: four times tokio's 61. What
+/// is read in one go is then written in one go, and each send finds its peer awake more often: 1 to 3 % of a small request's time.
+/// A millisecond at most.
+const LOOKS_FOR_EVENTS_AFTER: u32 = 256;
 
 /// Who serves. Threads that were made for it end when this is dropped, and with them what is left on them.
 pub(super) struct Crew {
@@ -58,7 +69,7 @@ impl Crew {
 }
 
 fn worker(number: usize, mut stopped: watch::Receiver<()>) -> io::Result<Handle> {
-    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let runtime = single_threaded().enable_all().build()?;
     let handle = runtime.handle().clone();
     thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
         // Nothing is ever sent: it is an error that ends the wait.
