@@ -39,8 +39,8 @@ fn single_threaded() -> Builder {
 }
 
 /// How many tasks are polled, if so many are waiting, before the sockets are looked at again: four times tokio's 61. What
-/// is read in one go is then written in one go, and each send finds its peer awake more often: 1 to 3 % of a small request's time.
-/// A millisecond at most.
+/// is read in one go is then written in one go, and each send finds its peer awake more often: 1 to 3 % of a small
+/// request's time. A millisecond at most.
 const LOOKS_FOR_EVENTS_AFTER: u32 = 256;
 
 /// Who serves. Threads that were made for it end when this is dropped, and with them what is left on them.

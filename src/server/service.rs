@@ -59,6 +59,8 @@ impl Requests {
         request: Request<Incoming>,
     ) -> impl Future<Output = Result<Response<WatchedBody>, Infallible>> {
         let (head, body) = request.into_parts();
+        // hyper puts its half of an upgrade there, and nothing else.
+        let (asks_upgrade, version) = (!head.extensions.is_empty(), head.version);
         let mut received = Some(head);
         let mut watched = WatchedBody { body: None, requests: self };
         async move {
@@ -69,11 +71,8 @@ impl Requests {
                 Some(head) => requests.may_be_forwarded(&serving, ordinal, head),
                 None => Ok(()),
             };
-            // hyper puts its half of an upgrade there, and nothing else.
-            let asks_upgrade = received.as_ref().is_some_and(|head| !head.extensions.is_empty());
-            let downstream = requests.downstream(received.as_ref().map_or(Version::HTTP_11, |head| head.version));
             let reply = match admitted {
-                Ok(()) => serving.forwarder.handle(&mut received, body, downstream).await,
+                Ok(()) => serving.forwarder.handle(&mut received, body, requests.downstream(version)).await,
                 Err(response) => (*response).into(),
             };
             requests.handle.response_started();
