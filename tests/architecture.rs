@@ -136,8 +136,9 @@ const NAMED_IN: &[(&str, &[&str], &str)] = &[
     ),
 ];
 
-/// The seams (DESIGN.md section 8), and one trait that is none: how a type reads itself from the file.
-const TRAITS: &[&str] = &["TokenSource", "TokenStore", "Grant", "ClientAuth", "Read"];
+/// The seams (DESIGN.md section 8), and two traits that are none: how a type reads itself from the file; and what moves a
+/// connection's bytes, for those who need not know of what stream and what body.
+const TRAITS: &[&str] = &["TokenSource", "TokenStore", "Grant", "ClientAuth", "Read", "Driver"];
 
 /// Lines of a file without its tests.
 const LONGEST: usize = 300;

@@ -20,7 +20,7 @@ use super::headers;
 use super::outgoing::Via;
 use super::respond::{self, Problem};
 use super::upgrade;
-use crate::upstream::AnswerBody;
+use crate::upstream::{AnswerBody, BodyError};
 
 /// What the downstream gets as body. Dropping it tells how the exchange went.
 pub struct ResponseBody(
@@ -184,9 +184,9 @@ fn write_interim(status: StatusCode, mut fields: HeaderMap) -> Bytes {
 
 impl Body for ResponseBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = BodyError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let Some(Carried { content, exchange }) = self.0.as_deref_mut() else { return Poll::Ready(None) };
         let polled = match content {
             Content::Answer(body) => Pin::new(body).poll_frame(cx),

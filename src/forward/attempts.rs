@@ -77,6 +77,7 @@ impl Attempts<'_, '_> {
 
     async fn send(&mut self, token: Option<&AccessToken>, reuse: Reuse) -> Result<(), SendError> {
         self.exchange.attempt();
+        self.trip.wants_upgrade = self.outgoing.wants_websocket();
         let may_go = || token.is_none_or(|token| token.is_live(Moment::now()));
         let interim = self.interim.map(answer::pass_interim);
         match self.target.upstream.send(self.trip, reuse, may_go, interim.as_ref()).await {

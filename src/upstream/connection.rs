@@ -1,24 +1,21 @@
 //! One connection to an upstream: a sender, a spawned task that drives it, and a [`Watch`] over its deadlines.
 
 use std::error::Error as StdError;
-use std::sync::Arc;
+use std::io;
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode};
 use hyper::body::{Body, Incoming};
 use hyper::client::conn::TrySendError;
-use hyper::client::conn::http1::{self, Builder, SendRequest};
-use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::OwnedSemaphorePermit;
+use hyper::client::conn::http1::SendRequest;
+use tokio::io::ReadBuf;
 
 use super::body::{AnswerBody, Upload, Watched};
 use super::clock;
-use super::connector::describe;
-use super::drive::Driver;
+use super::driver::Senders;
 use super::framing;
-use super::haste::Haste;
-use super::interim::Reader;
 use super::pool::Pool;
 use super::settings::Timeouts;
 use super::watch::Watch;
@@ -28,7 +25,10 @@ use super::{RoundTrip, UpstreamError};
 pub(super) struct Connection<B> {
     /// `None`: nothing drives the connection any more, and what was sent has been asked back.
     sender: Option<SendRequest<Upload<B>>>,
+    senders: Senders<B>,
     watch: Arc<Watch>,
+    /// hyper has been let go, and the answer's body is read as it comes.
+    is_parted: bool,
     /// The waker that is the watch's drive.
     own: Waker,
     /// How many answers have come over it.
@@ -37,55 +37,14 @@ pub(super) struct Connection<B> {
     is_last: bool,
 }
 
-/// What a handshake yields: the sender, and the future that moves the bytes.
-pub(super) struct Halves<B> {
-    sender: SendRequest<Upload<B>>,
-    driver: Driver,
-    watch: Arc<Watch>,
-}
-
-pub(super) async fn handshake<I, B>(builder: &Builder, io: I) -> hyper::Result<Halves<B>>
-where
-    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    B: Body<Data = bytes::Bytes> + Send + Unpin + 'static,
-    B::Error: Into<Box<dyn StdError + Send + Sync>>,
-{
-    let watch = Arc::new(Watch::new());
-    let io = TokioIo::new(Reader::new(io, Arc::clone(&watch)));
-    let (sender, driver): (_, http1::Connection<_, Upload<B>>) = builder.handshake(io).await?;
-    let driver = async move {
-        if let Err(error) = driver.with_upgrades().await {
-            tracing::debug!(error = %describe(&error), "an upstream connection ended");
-        }
-    };
-    Ok(Halves { sender, driver: Box::pin(driver), watch })
-}
-
-impl<B> Halves<B>
-where
-    B: Body<Data = bytes::Bytes> + Send + Unpin + 'static,
-    B::Error: Into<Box<dyn StdError + Send + Sync>>,
-{
-    /// Starts to drive. The permit is given back, and `open` dropped, when the connection ends; `haste` is told if the
-    /// upstream closes it while it is idle.
-    pub(super) fn spawn(self, permit: OwnedSemaphorePermit, open: Box<dyn Send>, haste: Arc<Haste>) -> Connection<B> {
-        let watch = self.watch;
-        let kept = watch.drive().keep(self.driver);
-        let driven = Arc::clone(&watch);
-        tokio::spawn(async move {
-            kept.await;
-            let now = clock::now();
-            if driven.is_idle() {
-                haste.closed(driven.idle_for(now), now);
-            }
-            drop((permit, open));
-        });
-        let own = Waker::from(Arc::clone(watch.drive()));
-        Connection { sender: Some(self.sender), watch, own, answers: 0, is_last: false }
-    }
-}
-
 impl<B> Connection<B> {
+    pub(super) fn new(senders: Senders<B>, watch: Arc<Watch>) -> Self {
+        let own = Waker::from(Arc::clone(watch.drive()));
+        let mut connection = Self { sender: None, senders, watch, is_parted: false, own, answers: 0, is_last: false };
+        connection.take_sender();
+        connection
+    }
+
     pub(super) fn watch(&self) -> &Arc<Watch> {
         &self.watch
     }
@@ -141,6 +100,47 @@ impl<B> Connection<B> {
         self.watch.drive().borrow();
     }
 
+    fn take_sender(&mut self) {
+        self.sender = self.senders.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
+    /// Lets hyper go, in the middle of an answer's body, if `may_be` then says that it has handed over nothing that has not
+    /// been taken; what has been read of the body besides.
+    pub(super) fn part(&mut self, may_be: impl FnOnce() -> bool) -> Option<Bytes> {
+        let watch = &self.watch;
+        let read = watch
+            .drive()
+            .with(|driver| if watch.has_written() && watch.has_peer() && may_be() { driver.part() } else { None });
+        let read = read.flatten()?;
+        self.watch.drive().rests();
+        self.is_parted = true;
+        Some(read)
+    }
+
+    /// Reads on after that. `None`: the connection has ended.
+    pub(super) fn poll_read(&self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<Option<io::Result<()>>> {
+        self.watch.drive().poll_with(cx, |driver, cx| driver.poll_read(cx, buf))
+    }
+
+    /// Makes it ready for another request, if it has been parted from hyper.
+    pub(super) fn rejoin(&mut self) {
+        if !self.is_parted || self.is_last {
+            return;
+        }
+        let mut is_parted = true;
+        self.watch.drive().restart(&self.own, |driver| {
+            driver.rejoin();
+            is_parted = false;
+        });
+        self.is_parted = is_parted;
+        self.take_sender();
+    }
+
+    /// No other request may follow.
+    pub(super) fn is_spent(&mut self) {
+        self.is_last = true;
+    }
+
     /// Ends it now, whatever it is doing.
     pub(super) fn abort(self) {
         self.watch.abort();
@@ -149,6 +149,10 @@ impl<B> Connection<B> {
 
 impl<B> Drop for Connection<B> {
     fn drop(&mut self) {
+        if self.is_parted {
+            // There is nobody who would notice.
+            return self.watch.abort();
+        }
         // Its driver ends by itself, unless the upstream takes nothing of what is still to be sent.
         self.watch.left();
         self.watch.drive().give_back(false);
@@ -157,7 +161,7 @@ impl<B> Drop for Connection<B> {
 
 impl<B> Connection<B>
 where
-    B: Body<Data = bytes::Bytes> + Send + Unpin + 'static,
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
     /// Sends a request and waits for the head of the answer; interim ones go to `interim`, ahead of it. What could not be
@@ -174,11 +178,11 @@ where
             Ok(()) => {}
             Err(Unanswered::Failed(mut failed)) => {
                 trip.request = failed.take_message();
-                return Err(self.watch.timed_out().unwrap_or_else(|| classify(&failed.into_error())));
+                return Err(self.watch.timed_out().unwrap_or_else(|| failed.into_error().into()));
             }
-            Err(Unanswered::Undriven) => return Err(undriven()),
+            Err(Unanswered::Undriven) => return Err(UpstreamError::undriven()),
         }
-        let Some(response) = &mut trip.response else { return Err(undriven()) };
+        let Some(response) = &mut trip.response else { return Err(UpstreamError::undriven()) };
         match framing::read(response) {
             Ok(is_last) => {
                 self.watch.body_moved(idle);
@@ -206,6 +210,9 @@ where
         };
         let watch = || Watched { watch: Arc::clone(&self.watch), idle, response_head };
         let has_body = request.body_mut().goes_out(watch);
+        if trip.wants_upgrade {
+            self.watch.drive().with(|driver| driver.expects_upgrade());
+        }
         self.watch.sends(has_body.then_some(idle), response_head);
         if interim.is_some() {
             self.watch.interim().expect();
@@ -255,27 +262,4 @@ enum Unanswered<B> {
     Failed(Box<TrySendError<Request<Upload<B>>>>),
     /// There was nobody to give the request to.
     Undriven,
-}
-
-#[cold]
-fn undriven() -> UpstreamError {
-    UpstreamError::Terminated("nothing drives the connection any more".to_owned())
-}
-
-fn classify(error: &hyper::Error) -> UpstreamError {
-    let text = describe(error);
-    if error.is_parse_too_large() {
-        UpstreamError::HeadTooLarge
-    } else if error.is_parse() {
-        UpstreamError::Malformed(text)
-    } else if error.is_user() && !is_gone(error) {
-        UpstreamError::UploadAborted(text)
-    } else {
-        UpstreamError::Terminated(text)
-    }
-}
-
-/// "The driver is gone" counts as a user error with hyper; for us it is an ended connection.
-fn is_gone(error: &hyper::Error) -> bool {
-    error.to_string().contains("dispatch task is gone")
 }

@@ -10,6 +10,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tower_service::Service;
 
+use super::driver::{self, Halves};
 use super::settings::{Scheme, UpstreamSettings};
 use super::{Environment, UpstreamError};
 use crate::tcp::Tcp;
@@ -115,17 +116,14 @@ pub(super) fn describe(error: &dyn Error) -> String {
 }
 
 impl Stream {
-    pub(super) async fn handshake<B>(
-        self,
-        builder: &hyper::client::conn::http1::Builder,
-    ) -> hyper::Result<super::connection::Halves<B>>
+    pub(super) fn handshake<B>(self, builder: &hyper::client::conn::http1::Builder) -> hyper::Result<Halves<B>>
     where
         B: hyper::body::Body<Data = bytes::Bytes> + Send + Unpin + 'static,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
         match self {
-            Self::Tcp(stream) => super::connection::handshake(builder, stream).await,
-            Self::Tls(stream) => super::connection::handshake(builder, *stream).await,
+            Self::Tcp(stream) => driver::handshake(builder, stream),
+            Self::Tls(stream) => driver::handshake(builder, *stream),
         }
     }
 }

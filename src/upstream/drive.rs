@@ -4,18 +4,16 @@
 //! its head is waited for: with many connections all that was read is then written in one go, for which the peers are
 //! woken less often. But a long answer that is read by one task and written by another has left the processor's cache in
 //! between, so what follows its first piece is read by whoever passes it on: an answer's body *borrows* the driver, and
-//! polls it in its own task. In either way it is polled where it was woken, and only then.
+//! polls it in its own task, or reads in its stead (see [`driver`](super::driver)). In either way it is polled where it was
+//! woken, and only then.
 
 use std::num::NonZeroU32;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 use std::task::{Context, Poll, Waker};
 
 use self::wakes::Held;
-
-/// What moves the bytes.
-pub(super) type Driver = Pin<Box<dyn Future<Output = ()> + Send>>;
+use super::driver::Driver;
 
 /// A driver, and who polls it.
 pub(super) struct Drive {
@@ -37,12 +35,12 @@ pub(super) struct Drive {
 
 /// What whoever polls it did to it: an answer was taken, a request handed over.
 const INSIDE: u8 = 1;
-/// Anything else: the socket, another thread.
+/// Anything else: the socket, another thread, the driver itself.
 const OUTSIDE: u8 = 2;
 
 /// A driver, and how often it has been polled.
 struct Driving {
-    driver: Driver,
+    driver: Box<dyn Driver>,
     turns: u32,
 }
 
@@ -50,7 +48,7 @@ impl Driving {
     fn poll(&mut self, own: &mut Context<'_>, turn: &AtomicU32) -> Poll<()> {
         self.turns = self.turns.wrapping_add(1).max(1);
         turn.store(self.turns, Ordering::Relaxed);
-        let polled = self.driver.as_mut().poll(own);
+        let polled = self.driver.poll(own);
         turn.store(0, Ordering::Relaxed);
         polled
     }
@@ -96,6 +94,12 @@ impl Drive {
         if due & OUTSIDE != 0 || (due != 0 && !is_at_rest) || self.is_ended() {
             self.wake_keeper();
         }
+    }
+
+    /// To be said while it is polled: it has put off what it could do, and is to be polled again, at the latest when it is
+    /// given back.
+    pub(super) fn puts_off(&self) {
+        self.due.fetch_or(OUTSIDE, Ordering::SeqCst);
     }
 
     /// Which poll of the driver this is, if it is one.
@@ -188,17 +192,22 @@ impl Drive {
         if !self.is_due() {
             return if self.is_ended() { Advance::Ended } else { Advance::None };
         }
-        let Some(mut driver) = self.try_driver() else { return Advance::Missed };
+        match self.try_driver() {
+            None => Advance::Missed,
+            Some(driver) => self.poll_driver(driver, own),
+        }
+    }
+
+    fn poll_driver(&self, mut driver: MutexGuard<'_, Option<Driving>>, own: &mut Context<'_>) -> Advance {
         let Some(driving) = driver.as_mut() else { return Advance::Ended };
         self.due.swap(0, Ordering::SeqCst);
         let polled = self.hold_back(|| driving.poll(own, &self.turn));
         let ended = if polled.is_ready() { driver.take() } else { None };
         drop(driver);
-        if ended.is_some() {
-            self.ends(ended);
-            return Advance::Polled;
+        match ended.is_some() {
+            true => self.ends(ended),
+            false => self.was_polled(),
         }
-        self.was_polled();
         Advance::Polled
     }
 
@@ -269,6 +278,7 @@ impl Drive {
 /// How often in a row the driver is polled because it was woken by what was done to it.
 const TURNS: u32 = 8;
 
+mod borrower;
 mod keeper;
 mod wakes;
 

@@ -1,4 +1,6 @@
-//! Why an upstream gave no answer.
+//! Why an upstream gave no answer, or not all of it.
+
+use super::connector::describe;
 
 /// Why there is no answer. `Display` is for the log; the downstream gets a code of RFC 9209.
 #[derive(Debug, thiserror::Error)]
@@ -67,4 +69,44 @@ impl UpstreamError {
     pub fn is_termination(&self) -> bool {
         matches!(self, Self::Terminated(_))
     }
+
+    #[cold]
+    pub(super) fn undriven() -> Self {
+        Self::Terminated("nothing drives the connection any more".to_owned())
+    }
+}
+
+/// Why the body of an answer ended before its time.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BodyError {
+    /// It is not framed as HTTP/1.1 is, or ended in the middle.
+    #[error(transparent)]
+    Broken(#[from] hyper::Error),
+    /// The connection failed.
+    #[error("the connection failed: {0}")]
+    Failed(#[from] std::io::Error),
+    /// The connection ended before all of it had come; or it stood still for `timeouts.idle_body`.
+    #[error("the connection ended in the middle of the answer's body")]
+    CutShort,
+}
+
+impl From<hyper::Error> for UpstreamError {
+    fn from(error: hyper::Error) -> Self {
+        let text = describe(&error);
+        if error.is_parse_too_large() {
+            Self::HeadTooLarge
+        } else if error.is_parse() {
+            Self::Malformed(text)
+        } else if error.is_user() && !is_gone(&error) {
+            Self::UploadAborted(text)
+        } else {
+            Self::Terminated(text)
+        }
+    }
+}
+
+/// "The driver is gone" counts as a user error with hyper; for us it is an ended connection.
+fn is_gone(error: &hyper::Error) -> bool {
+    error.to_string().contains("dispatch task is gone")
 }

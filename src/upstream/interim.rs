@@ -84,7 +84,7 @@ impl Interim {
 /// Bytes of interim heads that may wait to be passed on.
 const FOUND_MAX: usize = 64 * 1024;
 
-/// A stream to an upstream: changes and withholds nothing.
+/// A stream to an upstream: changes nothing of what is read, and withholds nothing.
 pub(super) struct Reader<S> {
     io: S,
     watch: Arc<Watch>,
@@ -95,16 +95,20 @@ pub(super) struct Reader<S> {
     exhausted: Option<NonZeroU32>,
     /// How much has been read since something was written.
     read: usize,
+    /// The last answer was long, and its rest was read without hyper. So may the next one's be: hyper is to read little of
+    /// it, and then to wait for whoever takes the head.
+    yields: bool,
 }
 
 impl<S> Reader<S> {
     pub(super) fn new(io: S, watch: Arc<Watch>) -> Self {
-        Self { io, watch, expects: false, heads: Heads::default(), exhausted: None, read: 0 }
+        Self { io, watch, expects: false, heads: Heads::default(), exhausted: None, read: 0, yields: false }
     }
 
     /// What comes before a request's first byte goes is no answer to it: hyper refuses that.
     fn writes(&mut self) {
         self.read = 0;
+        self.watch.writes(true);
         self.expects |= self.watch.interim().begin();
     }
 
@@ -140,9 +144,27 @@ impl<S> Reader<S> {
 }
 
 impl<S: AsyncRead + Unpin> Reader<S> {
-    fn poll_read_first(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let mut first = buf.limit(FIRST);
-        self.read = ready!(std::pin::pin!(self.io.read_buf(&mut first)).poll(cx))?;
+    /// The rest of a body is read without hyper.
+    pub(super) fn part(&mut self) {
+        self.yields = true;
+    }
+
+    /// All of it has been.
+    pub(super) fn rejoin(&mut self) {
+        self.read = 0;
+    }
+
+    fn poll_read_some(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let first = if self.yields { LITTLE } else { FIRST };
+        match self.read == 0 && buf.remaining() > first {
+            true => {
+                let mut first = buf.limit(first);
+                ready!(std::pin::pin!(self.io.read_buf(&mut first)).poll(cx))?;
+            }
+            false => ready!(Pin::new(&mut self.io).poll_read(cx, buf))?,
+        }
+        self.read = self.read.saturating_add(buf.filled().len() - before);
         Poll::Ready(Ok(()))
     }
 }
@@ -150,6 +172,10 @@ impl<S: AsyncRead + Unpin> Reader<S> {
 /// What is read of an answer first, by the task that keeps the connection, while others have theirs read. The rest is read
 /// when its turn to be written has come: read before, it would have left the processor's cache by then.
 const FIRST: usize = 16 * 1024;
+
+/// The same of an answer that is expected to be long.
+const LITTLE: usize = 2 * 1024;
+
 impl<S: AsyncRead + Unpin> AsyncRead for Reader<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
@@ -157,11 +183,13 @@ impl<S: AsyncRead + Unpin> AsyncRead for Reader<S> {
         if turn.is_some() && turn == this.exhausted {
             return Poll::Pending;
         }
+        if this.yields && this.read >= LITTLE && turn.is_some() {
+            (this.yields, this.exhausted) = (false, turn);
+            this.watch.drive().puts_off();
+            return Poll::Pending;
+        }
         let before = buf.filled().len();
-        let polled = match buf.remaining() > FIRST {
-            true if this.read == 0 => this.poll_read_first(cx, buf),
-            _ => Pin::new(&mut this.io).poll_read(cx, buf),
-        };
+        let polled = this.poll_read_some(cx, buf);
         if polled.is_pending() {
             this.exhausted = turn;
         }
@@ -218,6 +246,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Reader<S> {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let flushed = Pin::new(&mut this.io).poll_flush(cx);
+        if flushed.is_ready() {
+            // hyper flushes when it has nothing more to write.
+            this.watch.writes(false);
+        }
         this.wrote(flushed.map_ok(|()| 0), 0).map_ok(|_| ())
     }
 

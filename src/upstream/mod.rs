@@ -9,12 +9,14 @@ mod clock;
 mod connection;
 mod connector;
 mod drive;
+mod driver;
 mod environment;
 mod error;
 mod framing;
 mod haste;
 mod interim;
 mod pool;
+mod room;
 pub mod settings;
 mod watch;
 
@@ -32,7 +34,7 @@ pub use body::{AnswerBody, Upload};
 use connection::Connection;
 use connector::Connector;
 pub use environment::Environment;
-pub use error::{SendError, UpstreamError};
+pub use error::{BodyError, SendError, UpstreamError};
 use pool::{Pool, Room};
 use settings::{ConnectionSettings, Scheme, Timeouts, UpstreamSettings};
 
@@ -55,11 +57,13 @@ pub struct RoundTrip<B: Body> {
     pub request: Option<Request<Upload<B>>>,
     /// What has come; its body is still coming.
     pub response: Option<Response<AnswerBody<B>>>,
+    /// Whether the request asks for another protocol.
+    pub wants_upgrade: bool,
 }
 
 impl<B: Body> Default for RoundTrip<B> {
     fn default() -> Self {
-        Self { request: None, response: None }
+        Self { request: None, response: None, wants_upgrade: false }
     }
 }
 
@@ -244,3 +248,6 @@ fn origin(settings: &UpstreamSettings) -> String {
 fn lifetime(settings: ConnectionSettings, age: Duration) -> Duration {
     settings.idle_timeout.min(settings.max_age.saturating_sub(age))
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,8 +13,9 @@ use hyper::body::Body;
 use hyper::client::conn::http1::Builder;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
-use super::connection::{self, Connection, Halves};
+use super::connection::Connection;
 use super::connector::{Connector, describe};
+use super::driver::{self, Halves};
 use super::haste::{Caution, Haste, RESTED};
 use super::settings::ConnectionSettings;
 use super::{Environment, OnOpen, Reuse, UpstreamError, clock, lifetime};
@@ -216,7 +217,7 @@ where
         permit: OwnedSemaphorePermit,
     ) -> Result<Connection<B>, UpstreamError> {
         let stream = connector.connect().await?;
-        let halves = stream.handshake(&self.builder).await.map_err(handshake_failed)?;
+        let halves = stream.handshake(&self.builder).map_err(handshake_failed)?;
         Ok(self.spawn(halves, permit))
     }
 
@@ -226,7 +227,7 @@ where
     {
         let permit =
             Arc::clone(&self.shared.permits).try_acquire_owned().map_err(|_| UpstreamError::TooManyConnections)?;
-        let halves = connection::handshake(&self.builder, stream).await.map_err(handshake_failed)?;
+        let halves = driver::handshake(&self.builder, stream).map_err(handshake_failed)?;
         let connection = self.spawn(halves, permit);
         self.put(connection);
         Ok(())

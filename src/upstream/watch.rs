@@ -15,6 +15,8 @@ use super::interim::Interim;
 pub(super) struct Watch {
     state: AtomicU64,
     uploaded: AtomicBool,
+    /// Whether something that was to be written has not been yet.
+    is_writing: AtomicBool,
     /// Whether the peer takes nothing any more.
     is_peer_gone: AtomicBool,
     /// Whether the request's body stands still because the downstream sends nothing; else the upstream takes nothing.
@@ -96,6 +98,7 @@ impl Watch {
         Self {
             state: AtomicU64::new(pack(Phase::Idle, u64::MAX)),
             uploaded: AtomicBool::new(true),
+            is_writing: AtomicBool::new(false),
             is_peer_gone: AtomicBool::new(false),
             waits_for_body: AtomicBool::new(false),
             opened: now,
@@ -159,6 +162,17 @@ impl Watch {
             Some(idle) => self.set(Phase::Upload, idle),
             None => self.set(Phase::Head, response_head),
         }
+    }
+
+    /// Something is to be written; or all of it has been.
+    pub(super) fn writes(&self, is_writing: bool) {
+        self.is_writing.store(is_writing, Ordering::Relaxed);
+    }
+
+    /// Whether all that was to be written has been. What hyper has not tried to write yet it does not know: to be asked
+    /// while nobody polls hyper, which never leaves something untried.
+    pub(super) fn has_written(&self) -> bool {
+        !self.is_writing.load(Ordering::Relaxed)
     }
 
     /// What was written did not get there, nor will what is written from now on.

@@ -32,6 +32,7 @@ mod interim;
 mod life;
 mod listeners;
 mod login;
+mod long_answers;
 mod observability;
 mod parking;
 mod pool;

@@ -9,7 +9,10 @@ use super::{Advance, Drive, Driver, Driving};
 impl Drive {
     /// Begins with this driver. What it returns polls the driver whenever nobody has borrowed it, until it ends; dropped,
     /// it drops the driver.
-    pub(in crate::upstream) fn keep(self: &Arc<Self>, driver: Driver) -> impl Future<Output = ()> + Send + use<> {
+    pub(in crate::upstream) fn keep(
+        self: &Arc<Self>,
+        driver: Box<dyn Driver>,
+    ) -> impl Future<Output = ()> + Send + use<> {
         *self.driver.lock().unwrap_or_else(PoisonError::into_inner) = Some(Driving { driver, turns: 0 });
         let keeper = Keeper(Arc::clone(self));
         let waker = Waker::from(Arc::clone(self));

@@ -4,6 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::task::Wake;
 
+use std::io;
+use std::pin::Pin;
+
+use bytes::Bytes;
+use tokio::io::ReadBuf;
+
 use super::*;
 
 /// A task: counts how often it is woken.
@@ -22,7 +28,7 @@ impl Task {
     }
 }
 
-/// A driver that does what it is told, and who looks after it.
+/// A driver, and who looks after it.
 struct Scene {
     drive: Arc<Drive>,
     own: Waker,
@@ -31,17 +37,38 @@ struct Scene {
     polls: Arc<AtomicU32>,
 }
 
+/// A driver that does what it is told, and counts how often.
+struct Scripted {
+    script: Script,
+    polls: Arc<AtomicU32>,
+}
+
 type Script = Box<dyn FnMut(&Context<'_>) -> Poll<()> + Send>;
 
+impl Driver for Scripted {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.polls.fetch_add(1, Ordering::Relaxed);
+        (self.script)(cx)
+    }
+
+    fn expects_upgrade(&mut self) {}
+
+    fn part(&mut self) -> Option<Bytes> {
+        None
+    }
+
+    fn poll_read(&mut self, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Poll::Pending
+    }
+
+    fn rejoin(&mut self) {}
+}
+
 impl Scene {
-    fn of(mut script: Script) -> Self {
+    fn of(script: Script) -> Self {
         let (drive, polls) = (Arc::new(Drive::new()), Arc::<AtomicU32>::default());
-        let counted = Arc::clone(&polls);
-        let driver = std::future::poll_fn(move |cx| {
-            counted.fetch_add(1, Ordering::Relaxed);
-            script(cx)
-        });
-        let keeper = Box::pin(drive.keep(Box::pin(driver)));
+        let driver = Scripted { script, polls: Arc::clone(&polls) };
+        let keeper = Box::pin(drive.keep(Box::new(driver)));
         let own = Waker::from(Arc::clone(&drive));
         Self { drive, own, keeper: (keeper, Arc::default()), borrower: Arc::default(), polls }
     }
@@ -153,6 +180,33 @@ fn taking_the_last_of_an_answer_wakes_nobody() {
     assert_eq!(scene.woken(), (0, 0));
     scene.drive.give_back(false);
     assert_eq!(scene.woken(), (1, 0));
+}
+
+#[test]
+fn what_a_driver_puts_off_it_does_when_it_is_given_back_if_not_before() {
+    let drive = Arc::new(OnceLock::<Arc<Drive>>::new());
+    let known = Arc::clone(&drive);
+    let mut scene = Scene::of(Box::new(move |_| {
+        known.get().unwrap().puts_off();
+        Poll::Pending
+    }));
+    assert!(drive.set(Arc::clone(&scene.drive)).is_ok());
+    let mut pieces = 0;
+    let polled = scene.borrow(|_| {
+        pieces += 1;
+        if pieces < 2 { Poll::Pending } else { Poll::Ready(()) }
+    });
+    assert_eq!(
+        (polled, scene.polls(), scene.woken()),
+        (Poll::Ready(()), 2, (0, 0)),
+        "it was polled for what was waited for"
+    );
+    assert!(scene.keep().is_pending());
+    scene.woken();
+    scene.drive.give_back(true);
+    assert_eq!(scene.woken(), (1, 0));
+    assert!(scene.keep().is_pending());
+    assert_eq!((scene.polls(), scene.woken()), (1, (1, 0)), "and so on");
 }
 
 #[test]
