@@ -248,7 +248,7 @@ impl Remainder {
         let length = u64::try_from(piece.len()).unwrap_or(u64::MAX);
         if length > self.left {
             // What comes after an answer that nobody asked for is no answer to the next request.
-            connection.is_spent();
+            connection.spend();
             piece.truncate(usize::try_from(self.left).unwrap_or(usize::MAX));
         }
         self.left = self.left.saturating_sub(length);

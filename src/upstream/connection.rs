@@ -29,6 +29,8 @@ pub(super) struct Connection<B> {
     watch: Arc<Watch>,
     /// hyper has been let go, and the answer's body is read as it comes.
     is_parted: bool,
+    /// Something has come that was no part of an answer.
+    is_spent: bool,
     /// The waker that is the watch's drive.
     own: Waker,
     /// How many answers have come over it.
@@ -40,7 +42,8 @@ pub(super) struct Connection<B> {
 impl<B> Connection<B> {
     pub(super) fn new(senders: Senders<B>, watch: Arc<Watch>) -> Self {
         let own = Waker::from(Arc::clone(watch.drive()));
-        let mut connection = Self { sender: None, senders, watch, is_parted: false, own, answers: 0, is_last: false };
+        let mut connection =
+            Self { sender: None, senders, watch, is_parted: false, is_spent: false, own, answers: 0, is_last: false };
         connection.take_sender();
         connection
     }
@@ -57,6 +60,7 @@ impl<B> Connection<B> {
     /// Whether another request may follow: the last one was sent to its end, and the peer neither has closed nor will.
     pub(super) fn can_be_reused(&self) -> bool {
         !self.is_last
+            && !self.is_parted
             && self.watch.has_uploaded()
             && self.watch.has_peer()
             && self.sender.as_ref().is_some_and(|sender| !sender.is_closed())
@@ -122,9 +126,9 @@ impl<B> Connection<B> {
         self.watch.drive().poll_with(cx, |driver, cx| driver.poll_read(cx, buf))
     }
 
-    /// Makes it ready for another request, if it has been parted from hyper.
+    /// Gives it back to hyper, if it has been parted from it: for another request, or to be closed as it should be.
     pub(super) fn rejoin(&mut self) {
-        if !self.is_parted || self.is_last {
+        if !self.is_parted || self.is_spent {
             return;
         }
         let mut is_parted = true;
@@ -136,9 +140,9 @@ impl<B> Connection<B> {
         self.take_sender();
     }
 
-    /// No other request may follow.
-    pub(super) fn is_spent(&mut self) {
-        self.is_last = true;
+    /// More has come than was asked for: it is good for nothing.
+    pub(super) fn spend(&mut self) {
+        self.is_spent = true;
     }
 
     /// Ends it now, whatever it is doing.
@@ -210,8 +214,8 @@ where
         };
         let watch = || Watched { watch: Arc::clone(&self.watch), idle, response_head };
         let has_body = request.body_mut().goes_out(watch);
-        if trip.wants_upgrade {
-            self.watch.drive().with(|driver| driver.expects_upgrade());
+        if trip.wants_upgrade && !self.watch.drive().with_surely(|driver| driver.expects_upgrade()) {
+            return Err(Unanswered::Undriven);
         }
         self.watch.sends(has_body.then_some(idle), response_head);
         if interim.is_some() {

@@ -251,6 +251,8 @@ impl Drive {
                 let mut driver = poisoned.into_inner();
                 *driver = None;
                 self.is_ended.store(true, Ordering::Release);
+                self.call_borrower();
+                self.wake_keeper();
                 Some(driver)
             }
             Err(TryLockError::WouldBlock) => {

@@ -93,6 +93,8 @@ pub(super) struct Reader<S> {
     heads: Heads,
     /// In which poll of the driver there was nothing more to read. hyper looks again in the same one, in vain.
     exhausted: Option<NonZeroU32>,
+    /// In which poll of the driver it was held up. It is not to write in that either: it has not seen what there is to read.
+    put_off: Option<NonZeroU32>,
     /// How much has been read since something was written.
     read: usize,
     /// The last answer was long, and its rest was read without hyper. So may the next one's be: hyper is to read little of
@@ -102,14 +104,29 @@ pub(super) struct Reader<S> {
 
 impl<S> Reader<S> {
     pub(super) fn new(io: S, watch: Arc<Watch>) -> Self {
-        Self { io, watch, expects: false, heads: Heads::default(), exhausted: None, read: 0, yields: false }
+        Self {
+            io,
+            watch,
+            expects: false,
+            heads: Heads::default(),
+            exhausted: None,
+            put_off: None,
+            read: 0,
+            yields: false,
+        }
     }
 
-    /// What comes before a request's first byte goes is no answer to it: hyper refuses that.
-    fn writes(&mut self) {
+    /// Whether it may be written now. What comes before a request's first byte goes is no answer to it: hyper refuses that,
+    /// once it has read it.
+    fn writes(&mut self) -> bool {
+        if self.put_off.is_some() && self.put_off == self.watch.drive().turn() {
+            return false;
+        }
+        self.put_off = None;
         self.read = 0;
         self.watch.writes(true);
         self.expects |= self.watch.interim().begin();
+        true
     }
 
     fn look(&mut self, bytes: &[u8]) {
@@ -184,7 +201,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Reader<S> {
             return Poll::Pending;
         }
         if this.yields && this.read >= LITTLE && turn.is_some() {
-            (this.yields, this.exhausted) = (false, turn);
+            (this.yields, this.exhausted, this.put_off) = (false, turn, turn);
             this.watch.drive().puts_off();
             return Poll::Pending;
         }
@@ -223,7 +240,9 @@ fn is_gone(error: &io::Error) -> bool {
 impl<S: AsyncWrite + Unpin> AsyncWrite for Reader<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        this.writes();
+        if !this.writes() {
+            return Poll::Pending;
+        }
         let written = Pin::new(&mut this.io).poll_write(cx, buf);
         this.wrote(written, buf.len())
     }
@@ -234,7 +253,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Reader<S> {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        this.writes();
+        if !this.writes() {
+            return Poll::Pending;
+        }
         let written = Pin::new(&mut this.io).poll_write_vectored(cx, bufs);
         this.wrote(written, bufs.iter().map(|buf| buf.len()).sum())
     }

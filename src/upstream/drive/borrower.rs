@@ -1,5 +1,6 @@
 //! What a borrower does with the driver besides polling it.
 
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 
@@ -13,6 +14,15 @@ impl Drive {
         drop(driver);
         self.was_polled();
         done
+    }
+
+    /// Does something with the driver in any case, after whoever polls it now: no poll lasts long. `false`: it has ended.
+    pub(in crate::upstream) fn with_surely(&self, act: impl FnOnce(&mut dyn Driver)) -> bool {
+        let mut driver = self.driver.lock().unwrap_or_else(PoisonError::into_inner);
+        let done = driver.as_mut().map(|driving| act(&mut *driving.driver));
+        drop(driver);
+        self.was_polled();
+        done.is_some()
     }
 
     /// Does something with the driver that waits, in the borrower's own name: the task is woken for it, and when the driver

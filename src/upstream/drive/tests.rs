@@ -86,6 +86,10 @@ impl Scene {
         self.keeper.0.as_mut().poll(&mut Context::from_waker(&task))
     }
 
+    fn keep_unwound(&mut self) -> std::thread::Result<Poll<()>> {
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.keep()))
+    }
+
     fn borrow<T>(&self, act: impl FnMut(&mut Context<'_>) -> Poll<T>) -> Poll<T> {
         self.drive.borrow();
         let task = Waker::from(Arc::clone(&self.borrower));
@@ -318,4 +322,40 @@ fn who_borrows_while_the_keeper_polls_is_told_of_what_that_brings() {
         assert!(scene.keep().is_pending());
     });
     assert_eq!(scene.woken(), (0, 1));
+}
+
+#[test]
+fn what_has_to_be_done_is_done_after_whoever_polls() {
+    let (entered, is_in) = std::sync::mpsc::channel();
+    let (go, may_leave) = std::sync::mpsc::channel::<()>();
+    let scene = Scene::of(Box::new(move |_| {
+        entered.send(()).unwrap();
+        let _ = may_leave.recv();
+        Poll::Pending
+    }));
+    let Scene { drive, own, .. } = &scene;
+    std::thread::scope(|scope| {
+        scope.spawn(|| drive.advance(&mut Context::from_waker(own)));
+        is_in.recv().unwrap();
+        assert_eq!(drive.with(|_| ()), None, "somebody has it");
+        let surely = scope.spawn(|| {
+            let mut is_done = false;
+            (drive.with_surely(|_| is_done = true), is_done)
+        });
+        drop(go);
+        assert_eq!(surely.join().unwrap(), (true, true));
+    });
+    drive.abort();
+    assert!(!drive.with_surely(|_| unreachable!("it has ended")));
+}
+
+#[test]
+fn a_driver_that_panics_ends_and_its_keeper_hears_of_it() {
+    let mut scene = Scene::of(Box::new(|_| panic!("as a bug would")));
+    assert!(scene.keep_unwound().is_err());
+    scene.woken();
+    scene.drive.abort();
+    assert!(scene.drive.is_ended());
+    assert_eq!(scene.woken(), (1, 0));
+    assert!(scene.keep().is_ready());
 }
