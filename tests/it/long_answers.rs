@@ -55,6 +55,13 @@ async fn of_any_length() -> Upstream {
     Upstream::answering_by(|request| answer(wanted(request))).await
 }
 
+/// Closes, and tells when the proxy has too.
+async fn close(mut connection: Connection, closed: &mpsc::UnboundedSender<()>) {
+    connection.stream.shutdown().await.unwrap();
+    connection.read_to_end().await;
+    closed.send(()).unwrap();
+}
+
 /// What came is what was to come; says where it is not.
 fn is_whole(answer: &Message, length: usize) {
     assert_eq!((answer.status(), answer.complete, answer.body.len()), (200, true, length));
@@ -231,17 +238,14 @@ async fn what_follows_it_unasked_is_no_answer() {
 // R54: the connection is watched again after it.
 #[tokio::test]
 async fn a_close_after_it_is_seen_and_costs_no_request() {
-    let (closed, mut close) = mpsc::unbounded_channel();
+    let (closed, mut end) = mpsc::unbounded_channel();
     let upstream = Upstream::start(move |mut connection: Connection| {
         let closed = closed.clone();
         async move {
             while let Some(request) = connection.request().await {
                 connection.send(answer(wanted(&request))).await;
                 if wanted(&request) > 100 * KIB {
-                    connection.stream.shutdown().await.unwrap();
-                    connection.read_to_end().await;
-                    closed.send(()).unwrap();
-                    return;
+                    return close(connection, &closed).await;
                 }
             }
         }
@@ -254,7 +258,7 @@ async fn a_close_after_it_is_seen_and_costs_no_request() {
         // A connection that has been kept before; then the one that is closed.
         is_whole(&downstream.get("/100").await, 100);
         is_whole(&downstream.get("/300000").await, 300_000);
-        soon("the proxy to close", close.recv()).await.unwrap();
+        soon("the proxy to close", end.recv()).await.unwrap();
         let answer = downstream.post("/100", "once").await;
         is_whole(&answer, 100);
     }
@@ -264,7 +268,7 @@ async fn a_close_after_it_is_seen_and_costs_no_request() {
 // R54: so it is after whatever follows; these 2,048 bytes are just what is read before somebody asks for more.
 #[tokio::test]
 async fn nor_does_a_close_after_a_short_answer_that_follows_it() {
-    let (closed, mut close) = mpsc::unbounded_channel();
+    let (closed, mut end) = mpsc::unbounded_channel();
     let upstream = Upstream::start(move |mut connection: Connection| {
         let closed = closed.clone();
         async move {
@@ -277,10 +281,7 @@ async fn nor_does_a_close_after_a_short_answer_that_follows_it() {
                     ("1\r\na\r\n1\r\nb\r\n0\r\n\r\n", "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\nx: ");
                 let filling = "x".repeat(2_048 - chunks.len() - head.len() - 4);
                 connection.send(format!("{head}{filling}\r\n\r\n{chunks}")).await;
-                connection.stream.shutdown().await.unwrap();
-                connection.read_to_end().await;
-                closed.send(()).unwrap();
-                return;
+                return close(connection, &closed).await;
             }
         }
     })
@@ -291,7 +292,7 @@ async fn nor_does_a_close_after_a_short_answer_that_follows_it() {
     for _ in 0..3 {
         is_whole(&downstream.get("/100000").await, 100_000);
         assert_eq!(downstream.get("/chunks").await.body_text(), "ab");
-        soon("the proxy to close", close.recv()).await.unwrap();
+        soon("the proxy to close", end.recv()).await.unwrap();
         is_whole(&downstream.post("/100", "once").await, 100);
     }
 }
@@ -315,7 +316,7 @@ async fn after_connection_close_there_is_another_connection() {
     }
 }
 
-// R13
+// RFC 9110 §9.3.2.
 #[tokio::test]
 async fn a_length_without_a_body_is_no_long_answer() {
     let upstream = Upstream::answering_by(|request| match request.first_line().starts_with("HEAD") {
@@ -371,7 +372,7 @@ async fn it_does_not_cut_off_the_request_that_it_answers() {
     assert_eq!(upstream.seen().connections(), 1);
 }
 
-// R60: a refusal that is not too long is read to its end, and its connection used for the second attempt.
+// R67: a refusal that is not too long is read to its end, and its connection used for the second attempt.
 #[tokio::test]
 async fn a_long_refusal_is_read_and_the_request_repeated() {
     for length in [40 * KIB, 1024 * KIB] {
