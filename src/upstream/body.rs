@@ -230,9 +230,6 @@ impl Remainder {
     fn poll<B>(&mut self, connection: &mut Connection<B>, cx: &mut Context<'_>) -> Poll<Piece> {
         let mut piece = std::mem::take(&mut self.read);
         if piece.is_empty() {
-            if self.left == 0 {
-                return Poll::Ready(None);
-            }
             let mut room = Room::take(self.left);
             let mut buf = ReadBuf::new(room.bytes());
             let length = match ready!(connection.poll_read(cx, &mut buf)) {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
+use std::sync::mpsc;
 use std::task::Wake;
 
 use std::io;
@@ -75,6 +76,18 @@ impl Scene {
 
     fn pending() -> Self {
         Self::of(Box::new(|_| Poll::Pending))
+    }
+
+    /// Its driver says when it is being polled, and stays there until the other end is dropped.
+    fn held_up() -> (Self, mpsc::Receiver<()>, mpsc::Sender<()>) {
+        let (entered, is_in) = mpsc::channel();
+        let (go, may_leave) = mpsc::channel::<()>();
+        let scene = Self::of(Box::new(move |_| {
+            entered.send(()).unwrap();
+            let _ = may_leave.recv();
+            Poll::Pending
+        }));
+        (scene, is_in, go)
     }
 
     fn polls(&self) -> u32 {
@@ -280,13 +293,7 @@ fn a_driver_that_wakes_itself_does_not_keep_others_from_running() {
 
 #[test]
 fn who_comes_while_another_thread_polls_is_woken_after_that() {
-    let (entered, is_in) = std::sync::mpsc::channel();
-    let (go, may_leave) = std::sync::mpsc::channel::<()>();
-    let scene = Scene::of(Box::new(move |_| {
-        entered.send(()).unwrap();
-        let _ = may_leave.recv();
-        Poll::Pending
-    }));
+    let (scene, is_in, go) = Scene::held_up();
     let Scene { drive, own, borrower, .. } = &scene;
     std::thread::scope(|scope| {
         scope.spawn(|| drive.advance(&mut Context::from_waker(own)));
@@ -301,8 +308,8 @@ fn who_comes_while_another_thread_polls_is_woken_after_that() {
 
 #[test]
 fn who_borrows_while_the_keeper_polls_is_told_of_what_that_brings() {
-    let (entered, is_in) = std::sync::mpsc::channel();
-    let (go, may_leave) = std::sync::mpsc::channel::<()>();
+    let (entered, is_in) = mpsc::channel();
+    let (go, may_leave) = mpsc::channel::<()>();
     let mut scene = Scene::of(Box::new(move |cx| {
         entered.send(()).unwrap();
         let _ = may_leave.recv();
@@ -326,13 +333,7 @@ fn who_borrows_while_the_keeper_polls_is_told_of_what_that_brings() {
 
 #[test]
 fn what_has_to_be_done_is_done_after_whoever_polls() {
-    let (entered, is_in) = std::sync::mpsc::channel();
-    let (go, may_leave) = std::sync::mpsc::channel::<()>();
-    let scene = Scene::of(Box::new(move |_| {
-        entered.send(()).unwrap();
-        let _ = may_leave.recv();
-        Poll::Pending
-    }));
+    let (scene, is_in, go) = Scene::held_up();
     let Scene { drive, own, .. } = &scene;
     std::thread::scope(|scope| {
         scope.spawn(|| drive.advance(&mut Context::from_waker(own)));
