@@ -103,7 +103,6 @@ const NAMED_IN: &[(&str, &[&str], &str)] = &[
         &[
             "src/tls/",
             "src/jose/",
-            "src/app/mod.rs",
             "src/oauth/refresh_tokens.rs",
             "src/oauth/login/",
             "src/token/subjects.rs",
