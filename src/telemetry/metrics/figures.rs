@@ -7,15 +7,27 @@ use std::sync::atomic::{AtomicU64, Ordering};
 #[derive(Debug, Default)]
 pub(in crate::telemetry) struct Counter(AtomicU64);
 
+/// Which threads write to a figure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Writers {
+    /// The one that asks, for ever.
+    One,
+    /// Several.
+    Many,
+}
+
 impl Counter {
     pub(in crate::telemetry) fn add(&self, more: u64) {
         self.0.fetch_add(more, Ordering::Release);
     }
 
-    /// Adds what often is nothing.
-    pub(super) fn add_some(&self, more: u64) {
-        if more > 0 {
-            self.add(more);
+    /// As [`add`](Self::add); for less where nobody else writes to it (what two threads can change at once makes the
+    /// processor wait until all that was written before has arrived), and for nothing where nothing is added.
+    pub(super) fn add_among(&self, writers: Writers, more: u64) {
+        match writers {
+            Writers::One => self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(more), Ordering::Release),
+            Writers::Many if more > 0 => self.add(more),
+            Writers::Many => {}
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::figures::Counter;
+use super::figures::{Counter, Writers};
 
 /// How often durations fell between which bounds, and their sum.
 #[derive(Debug, Default)]
@@ -13,16 +13,16 @@ pub(super) struct Histogram {
 }
 
 impl Histogram {
-    pub(super) fn observe(&self, duration: Duration) {
+    pub(super) fn observe(&self, writers: Writers, duration: Duration) {
         // Saturates after 584 years.
         let seconds = duration.as_secs().saturating_mul(SECOND);
         let nanoseconds = seconds.saturating_add(u64::from(duration.subsec_nanos()));
         // One after the other: most answers are quick, and what one took is likely what the next one takes.
         let bucket = BOUNDS.iter().position(|bound| nanoseconds <= *bound).unwrap_or(BOUNDS.len());
         if let Some(bucket) = self.buckets.get(bucket) {
-            bucket.add(1);
+            bucket.add_among(writers, 1);
         }
-        self.nanoseconds.add(nanoseconds);
+        self.nanoseconds.add_among(writers, nanoseconds);
     }
 
     /// Adds what `other` has counted.
@@ -86,12 +86,12 @@ mod tests {
     #[test]
     fn a_duration_counts_under_the_first_bound_that_is_not_below_it() {
         let histogram = Histogram::default();
-        histogram.observe(Duration::ZERO);
-        histogram.observe(Duration::from_micros(500));
-        histogram.observe(Duration::from_nanos(500_001));
-        histogram.observe(Duration::from_secs(60));
-        histogram.observe(Duration::from_nanos(60_000_000_001));
-        histogram.observe(Duration::from_secs(86_400));
+        histogram.observe(Writers::Many, Duration::ZERO);
+        histogram.observe(Writers::Many, Duration::from_micros(500));
+        histogram.observe(Writers::Many, Duration::from_nanos(500_001));
+        histogram.observe(Writers::Many, Duration::from_secs(60));
+        histogram.observe(Writers::Many, Duration::from_nanos(60_000_000_001));
+        histogram.observe(Writers::Many, Duration::from_secs(86_400));
         let mut expected = vec![0; 17];
         (expected[0], expected[1], expected[15], expected[16]) = (2, 1, 1, 2);
         assert_eq!(counts(&histogram), expected);

@@ -10,7 +10,7 @@ use super::shards::Shards;
 #[derive(Debug, Default)]
 pub struct RouteMetrics(Shards<RouteCounts>);
 
-/// What was counted of a route: by one thread, or by all.
+/// What was counted of a route: by one thread, by some, or by all.
 #[derive(Debug, Default)]
 pub(super) struct RouteCounts {
     begun: Counter,
@@ -76,37 +76,41 @@ impl RetryOutcome {
 impl RouteMetrics {
     /// A request is in flight until [`finish`](Self::finish).
     pub fn begin(&self) {
-        self.0.mine().begun.add(1);
+        let (counts, writers) = self.0.mine();
+        counts.begun.add_among(writers, 1);
     }
 
     /// The answer's head went out this long after the request's came in.
     pub fn first_byte(&self, after: Duration) {
-        self.0.mine().first_byte.observe(after);
+        let (counts, writers) = self.0.mine();
+        counts.first_byte.observe(writers, after);
     }
 
     /// The answer has ended: its status, how long the whole took, bytes of body to and from the downstream.
     pub fn finish(&self, status: u16, duration: Duration, bytes_sent: u64, bytes_received: u64) {
-        let counts = self.0.mine();
+        let (counts, writers) = self.0.mine();
         // A status that no class has is to be treated as 5xx (RFC 9110 section 15).
         let class = usize::from(status / 100).clamp(1, CLASSES.len());
         if let Some(counter) = counts.classes.get(class - 1) {
-            counter.add(1);
+            counter.add_among(writers, 1);
         }
-        counts.duration.observe(duration);
-        counts.sent_bytes.add_some(bytes_sent);
-        counts.received_bytes.add_some(bytes_received);
+        counts.duration.observe(writers, duration);
+        counts.sent_bytes.add_among(writers, bytes_sent);
+        counts.received_bytes.add_among(writers, bytes_received);
     }
 
     /// The upstream refused a token of ours.
     pub fn unauthorized(&self) {
-        self.0.mine().unauthorized.add(1);
+        let (counts, writers) = self.0.mine();
+        counts.unauthorized.add_among(writers, 1);
     }
 
     /// What became of that request.
     pub fn retried(&self, outcome: RetryOutcome) {
-        let counters = RetryOutcome::ALL.iter().zip(&self.0.mine().retries);
+        let (counts, writers) = self.0.mine();
+        let counters = RetryOutcome::ALL.iter().zip(&counts.retries);
         if let Some((_, counter)) = counters.into_iter().find(|(one, _)| **one == outcome) {
-            counter.add(1);
+            counter.add_among(writers, 1);
         }
     }
 

@@ -88,7 +88,8 @@ impl UpstreamMetrics {
 
     /// A request was sent on a connection that had served another.
     pub fn reused(&self) {
-        self.reused.mine().add(1);
+        let (reused, writers) = self.reused.mine();
+        reused.add_among(writers, 1);
     }
 
     /// How many were.
