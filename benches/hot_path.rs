@@ -12,7 +12,7 @@ mod support;
 
 use std::process::ExitCode;
 
-use bearer_proxy::forward::{Downstream, Forwarder};
+use bearer_proxy::forward::{self, Downstream, Forwarder};
 use bearer_proxy::server::{Serving, serve_stream};
 use hyper::Request;
 use hyper::body::Incoming;
@@ -112,9 +112,9 @@ fn sizes() {
         request: Request<Incoming>,
         downstream: &'static Downstream,
     ) -> impl Future {
-        let (head, body) = request.into_parts();
-        let mut received = Some(head);
-        async move { forwarder.handle(&mut received, body, downstream).await.response.status() }
+        let (passing, body) = forward::receive(request);
+        let mut passing = Some(passing);
+        async move { forwarder.handle(&mut passing, body, downstream).await.response.status() }
     }
     let connection = of_output(|stream: DuplexStream, peer, serving: Serving| serve_stream(stream, peer, serving));
     println!("\nfutures: a request {} B, a whole connection {connection} B", of_output(handle));

@@ -120,7 +120,7 @@ fn current(runtime: &Runtime) -> Prepared {
 fn authorize(runtime: &Runtime) -> Prepared {
     let token = filled_cache(runtime).current(Moment::now()).unwrap();
     Prepared::from(move || {
-        let (mut head, ()) = Request::new(()).into_parts();
+        let mut head = Request::new(());
         token.authorize(&mut head);
         drop(black_box(head));
     })

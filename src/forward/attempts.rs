@@ -24,13 +24,13 @@ use crate::upstream::SendError;
 use crate::upstream::UpstreamError;
 
 /// The attempts of one request.
-pub(super) struct Attempts<'a, 'h> {
+pub(super) struct Attempts<'a, 'r> {
     pub(super) target: &'a Target,
     /// Where its token is from.
     pub(super) tokens: Option<&'a Arc<TokenCache>>,
     pub(super) via: &'a Via,
-    pub(super) outgoing: &'a mut Outgoing<'h>,
-    pub(super) trip: &'a mut RoundTrip<RequestBody>,
+    pub(super) outgoing: &'a mut Outgoing,
+    pub(super) trip: &'a mut RoundTrip<'r, RequestBody>,
     pub(super) exchange: &'a mut Exchange,
     pub(super) interim: Option<&'a Interim>,
 }
@@ -62,7 +62,7 @@ impl Attempts<'_, '_> {
     /// The token expired while the request waited for a connection: an expired one is never sent.
     async fn deliver_with_another(&mut self, tokens: &Arc<TokenCache>) -> Result<(), ForwardError> {
         // Dropped, it gives its body back.
-        self.trip.request = None;
+        *self.trip.request = None;
         if self.outgoing.body.recover().await == Replay::Never {
             return Err(BROKEN_OFF);
         }
@@ -72,7 +72,7 @@ impl Attempts<'_, '_> {
     }
 
     fn write(&mut self, token: Option<&AccessToken>) -> Result<(), ForwardError> {
-        self.outgoing.write(self.target, self.exchange.uri(), self.via, token, &mut self.trip.request)
+        self.outgoing.write(self.target, self.exchange.uri(), self.via, token, self.trip.request)
     }
 
     async fn send(&mut self, token: Option<&AccessToken>, reuse: Reuse) -> Result<(), SendError> {

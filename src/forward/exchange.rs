@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Uri};
 
 use super::headers::Found;
+use super::outgoing::Passing;
 use super::target::Target;
 use crate::telemetry::AccessLog;
 use crate::telemetry::Record;
@@ -37,9 +37,10 @@ pub(super) struct Exchange {
 
 impl Exchange {
     /// Takes the request's target: the upstream gets another.
-    pub(super) fn begin(head: &mut Parts, found: Found, log: &AccessLog) -> Self {
-        let id = found.request_id.then(|| head.headers.get(&REQUEST_ID)).flatten();
-        Self::new(head.method.clone(), std::mem::take(&mut head.uri), id, log)
+    pub(super) fn begin(request: &mut Passing, found: Found, log: &AccessLog) -> Self {
+        let uri = std::mem::take(request.uri_mut());
+        let id = found.request_id.then(|| request.headers().get(&REQUEST_ID)).flatten();
+        Self::new(request.method().clone(), uri, id, log)
     }
 
     /// Of a request whose head was not understood: no method, no path.

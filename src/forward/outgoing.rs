@@ -1,8 +1,8 @@
-//! A request as the upstream will see it, made once, written for each attempt.
+//! A request as the upstream will see it: made of what came, and made again for another attempt.
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use http::request::Parts;
 use http::{Method, Request, StatusCode, Uri, Version};
+use hyper::body::Incoming;
 
 use super::ForwardError;
 use super::body::{BodySource, RequestBody};
@@ -12,11 +12,19 @@ use crate::token::AccessToken;
 use crate::upstream::Reuse;
 use crate::upstream::Upload;
 
-/// One request, ready to be sent, and sent again.
-pub(super) struct Outgoing<'a> {
-    /// Taken by the first attempt.
-    head: &'a mut Option<Parts>,
-    /// What that has left for another.
+/// A request on its way through: as it came, and then as it goes out. It lies in one place all the way. Its body comes in
+/// when it is sent.
+pub type Passing = Request<Upload<RequestBody>>;
+
+/// A request that has come, and its body.
+pub fn receive(request: Request<Incoming>) -> (Passing, Incoming) {
+    let (head, body) = request.into_parts();
+    (Request::from_parts(head, Upload::default()), body)
+}
+
+/// What one request's attempts are made with, besides its head.
+pub(super) struct Outgoing {
+    /// What the first attempt has left for another.
     kept: Option<Kept>,
     pub(super) body: BodySource,
     is_idempotent: bool,
@@ -32,23 +40,24 @@ struct Kept {
     fields: Vec<(HeaderName, HeaderValue)>,
 }
 
-impl<'a> Outgoing<'a> {
-    /// What came, as it came.
-    pub(super) fn new(head: &'a mut Option<Parts>, body: BodySource, found: Found) -> Self {
-        let is_idempotent = head.as_ref().is_some_and(|head| head.method.is_idempotent());
-        let is_1_1 = head.as_ref().is_some_and(|head| head.version == Version::HTTP_11);
-        Self { head, kept: None, body, is_idempotent, is_1_1, hop: HopByHop::default(), found }
+impl Outgoing {
+    /// Of what came.
+    pub(super) fn new(request: &Passing, body: BodySource, found: Found) -> Self {
+        let is_idempotent = request.method().is_idempotent();
+        let is_1_1 = request.version() == Version::HTTP_11;
+        Self { kept: None, body, is_idempotent, is_1_1, hop: HopByHop::default(), found }
     }
 
     /// Takes away what belongs to the downstream's connection, and its credentials (R21, R37). What is ours comes with
     /// each attempt.
-    pub(super) fn prepare(&mut self, target: &Target, via: &Via) -> Result<(), ForwardError> {
-        let Some(head) = self.head else { return Ok(()) };
-        let (headers, found) = (&mut head.headers, self.found);
+    pub(super) fn prepare(&mut self, request: &mut Passing, target: &Target, via: &Via) -> Result<(), ForwardError> {
+        let found = self.found;
+        let counts_down = found.max_forwards && *request.method() == Method::OPTIONS;
+        let headers = request.headers_mut();
         if found.via && via.is_in(headers) {
             return Err(ForwardError::Loop);
         }
-        if found.max_forwards && head.method == Method::OPTIONS {
+        if counts_down {
             count_down(headers);
         }
         self.hop = headers::strip(headers, found);
@@ -62,11 +71,6 @@ impl<'a> Outgoing<'a> {
             headers.remove(header::AUTHORIZATION);
         }
         Ok(())
-    }
-
-    /// The header fields that came, before the first attempt takes them.
-    pub(super) fn received(&self) -> Option<&HeaderMap> {
-        self.head.as_ref().map(|head| &head.headers)
     }
 
     /// Whether the downstream asks for a WebSocket.
@@ -87,63 +91,65 @@ impl<'a> Outgoing<'a> {
         }
     }
 
-    /// Puts the request for one attempt where it goes out from: what came, with our target, `Host`, `Via`, edits and token.
+    /// Makes the request for one attempt, where it goes out from, of what came: with our target, `Host`, `Via`, edits and
+    /// token. The first time that is what lies there.
     pub(super) fn write(
         &mut self,
         target: &Target,
         received: &Uri,
         via: &Via,
         token: Option<&AccessToken>,
-        to: &mut Option<Request<Upload<RequestBody>>>,
+        going: &mut Option<Passing>,
     ) -> Result<(), ForwardError> {
         // Asked before it is taken: of a body that is sent once nothing is known afterwards.
         let is_unsized = self.body.is_unsized();
         let body = self.body.take().ok_or(BROKEN_OFF)?;
-        let mut head = match (self.head.take(), &self.kept) {
-            (Some(head), _) => {
-                self.kept = Some(Kept::of(&head, target));
-                head
+        let request = match (&self.kept, going) {
+            (None, Some(request)) => {
+                self.kept = Some(Kept::of(request, target));
+                request
             }
-            (None, Some(kept)) => kept.again(target),
+            (Some(kept), going) => going.insert(kept.again(target)),
             (None, None) => return Err(BROKEN_OFF),
         };
-        let headers = &mut head.headers;
+        *request.body_mut() = Upload::new(body);
+        *request.version_mut() = Version::HTTP_11;
+        *request.uri_mut() = target.uri(received).ok_or(UNREADABLE)?;
+        let headers = request.headers_mut();
         set_host(headers, received, target)?;
         frame(headers, is_unsized, self.hop);
         edit(headers, self.found, target);
         headers.append(header::VIA, via.value.clone());
-        head.uri = target.uri(received).ok_or(UNREADABLE)?;
-        head.version = Version::HTTP_11;
         if let Some(token) = token {
             for name in token.header_names() {
-                make_way(&mut head.headers, self.found, name);
+                make_way(headers, self.found, name);
             }
-            token.authorize(&mut head);
-            token.prove(&mut head, target.upstream.origin());
+            token.authorize(request);
+            token.prove(request, target.upstream.origin());
         }
-        *to = Some(Request::from_parts(head, Upload::new(body)));
         Ok(())
     }
 }
 
 impl Kept {
-    fn of(head: &Parts, target: &Target) -> Self {
+    fn of(request: &Passing, target: &Target) -> Self {
         let replaced = !target.settings.preserve_host;
-        let fields = head.headers.iter().filter(|(name, _)| !(replaced && *name == header::HOST));
+        let fields = request.headers().iter().filter(|(name, _)| !(replaced && *name == header::HOST));
         let fields = fields.map(|(name, value)| (name.clone(), value.clone())).collect();
-        Self { method: head.method.clone(), fields }
+        Self { method: request.method().clone(), fields }
     }
 
-    fn again(&self, target: &Target) -> Parts {
-        let (mut head, ()) = Request::new(()).into_parts();
-        head.method = self.method.clone();
+    fn again(&self, target: &Target) -> Passing {
+        let mut request = Request::new(Upload::default());
+        *request.method_mut() = self.method.clone();
+        let headers = request.headers_mut();
         if !target.settings.preserve_host {
             // It goes first, where it was.
-            head.headers.insert(header::HOST, target.upstream.host().clone());
+            headers.insert(header::HOST, target.upstream.host().clone());
         }
         // As many as came once before.
-        head.headers.extend(self.fields.iter().map(|(name, value)| (Some(name.clone()), value.clone())));
-        head
+        headers.extend(self.fields.iter().map(|(name, value)| (Some(name.clone()), value.clone())));
+        request
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::ForwardError;
 use super::exchange::Exchange;
-use super::outgoing::{BROKEN_OFF, Outgoing};
+use super::outgoing::{BROKEN_OFF, Passing};
 use crate::telemetry::TokenAction;
 use crate::token::AccessToken;
 use crate::token::Subjects;
@@ -13,12 +13,12 @@ use crate::token::TokenCache;
 /// The tokens of the subject that a request brings.
 pub(super) async fn of_subject(
     subjects: &Subjects,
-    outgoing: &Outgoing<'_>,
+    request: Option<&Passing>,
     exchange: &mut Exchange,
 ) -> Result<Arc<TokenCache>, ForwardError> {
     exchange.token(TokenAction::Failed);
-    let headers = outgoing.received().ok_or(BROKEN_OFF)?;
-    Ok(subjects.of(headers).await?)
+    let request = request.ok_or(BROKEN_OFF)?;
+    Ok(subjects.of(request.headers()).await?)
 }
 
 /// The credential's current token; the one wait before anything is sent.

@@ -7,12 +7,12 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use http::header::HOST;
-use http::request::Parts;
 use http::{HeaderMap, HeaderValue};
 
 use super::Serving;
 use crate::access::{self, Denied, HostRule, Peer};
 use crate::forward::ForwardError;
+use crate::forward::Passing;
 
 /// Whether the requests of one connection may.
 #[derive(Debug)]
@@ -31,20 +31,21 @@ impl Admission {
     }
 
     /// Whether this request may.
-    pub(super) fn admit(&self, serving: &Serving, head: &Parts) -> Result<(), ForwardError> {
+    pub(super) fn admit(&self, serving: &Serving, request: &Passing) -> Result<(), ForwardError> {
+        let headers = request.headers();
         // In absolute form the target's authority replaces Host (RFC 9112 §3.2.2; R18).
-        if let Some(authority) = head.uri.authority() {
-            return admit_absolute(serving, self.peer, authority.as_str(), &head.headers);
+        if let Some(authority) = request.uri().authority() {
+            return admit_absolute(serving, self.peer, authority.as_str(), headers);
         }
-        let host = host_of(&head.headers);
+        let host = host_of(headers);
         let name = || host.and_then(|host| host.to_str().ok()).unwrap_or_default();
         if host.is_some_and(|host| self.knows(host, serving.era)) {
-            return match head.headers.keys().any(access::tells_page) {
-                true => access::decide_page(&serving.access, name(), &head.headers).map_err(refusal),
+            return match headers.keys().any(access::tells_page) {
+                true => access::decide_page(&serving.access, name(), headers).map_err(refusal),
                 false => Ok(()),
             };
         }
-        decide(serving, self.peer, name(), &head.headers).map_err(refusal)?;
+        decide(serving, self.peer, name(), headers).map_err(refusal)?;
         if let Some(host) = host {
             self.remember(host, serving.era);
         }

@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::request::Parts;
 use http::{Request, Response, StatusCode, Version};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 
@@ -16,8 +15,10 @@ use super::admit::Admission;
 use super::connection::Current;
 use super::strict::{Handle, Limits};
 use crate::access::Peer;
+use crate::forward;
 use crate::forward::Downstream;
 use crate::forward::ForwardError;
+use crate::forward::Passing;
 use crate::forward::ResponseBody;
 use crate::forward::Tunnel;
 
@@ -58,21 +59,21 @@ impl Requests {
         self: Arc<Self>,
         request: Request<Incoming>,
     ) -> impl Future<Output = Result<Response<WatchedBody>, Infallible>> {
-        let (head, body) = request.into_parts();
+        let (passing, body) = forward::receive(request);
         // hyper puts its half of an upgrade there, and nothing else.
-        let (asks_upgrade, version) = (!head.extensions.is_empty(), head.version);
-        let mut received = Some(head);
+        let (asks_upgrade, version) = (!passing.extensions().is_empty(), passing.version());
+        let mut passing = Some(passing);
         let mut watched = WatchedBody { body: None, requests: self };
         async move {
             let requests = &*watched.requests;
             let ordinal = requests.handle.request_started();
             let serving = requests.current.load_full();
-            let admitted = match &mut received {
-                Some(head) => requests.may_be_forwarded(&serving, ordinal, head),
+            let admitted = match &mut passing {
+                Some(request) => requests.may_be_forwarded(&serving, ordinal, request),
                 None => Ok(()),
             };
             let reply = match admitted {
-                Ok(()) => serving.forwarder.handle(&mut received, body, requests.downstream(version)).await,
+                Ok(()) => serving.forwarder.handle(&mut passing, body, requests.downstream(version)).await,
                 Err(response) => (*response).into(),
             };
             requests.handle.response_started();
@@ -110,14 +111,14 @@ impl Requests {
         &self,
         serving: &Serving,
         ordinal: u64,
-        head: &mut Parts,
+        request: &mut Passing,
     ) -> Result<(), Box<Response<ResponseBody>>> {
         if let Some(violation) = self.handle.refused(ordinal) {
             let error = ForwardError::BadRequest { status: violation.status, detail: violation.detail };
             return Err(Box::new(serving.forwarder.refuse_unread(&error)));
         }
-        let admitted = self.admission.admit(serving, head);
-        admitted.map_err(|error| Box::new(serving.forwarder.refuse(head, &error)))
+        let admitted = self.admission.admit(serving, request);
+        admitted.map_err(|error| Box::new(serving.forwarder.refuse(request, &error)))
     }
 
     /// A request to upgrade has its answer: what follows it on the connection is known.

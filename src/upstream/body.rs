@@ -33,6 +33,13 @@ pub(super) struct Watched {
     pub(super) response_head: u64,
 }
 
+impl<B> Default for Upload<B> {
+    /// None.
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
 impl<B: Body> Upload<B> {
     /// A body that has no connection yet. One that has ended before it begins is let go.
     pub fn new(body: B) -> Self {

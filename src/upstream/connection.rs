@@ -172,7 +172,7 @@ where
     /// sent at all is where it was.
     pub(super) async fn send(
         mut self,
-        trip: &mut RoundTrip<B>,
+        trip: &mut RoundTrip<'_, B>,
         timeouts: &Timeouts,
         pool: &Arc<Pool<B>>,
         interim: Option<&impl Fn(StatusCode, HeaderMap)>,
@@ -181,7 +181,7 @@ where
         match self.exchange(trip, idle, clock::millis(timeouts.response_head), interim).await {
             Ok(()) => {}
             Err(Unanswered::Failed(mut failed)) => {
-                trip.request = failed.take_message();
+                *trip.request = failed.take_message();
                 return Err(self.watch.timed_out().unwrap_or_else(|| failed.into_error().into()));
             }
             Err(Unanswered::Undriven) => return Err(UpstreamError::undriven()),
@@ -204,12 +204,12 @@ where
 
     async fn exchange(
         &mut self,
-        trip: &mut RoundTrip<B>,
+        trip: &mut RoundTrip<'_, B>,
         idle: u64,
         response_head: u64,
         interim: Option<&impl Fn(StatusCode, HeaderMap)>,
     ) -> Result<(), Unanswered<B>> {
-        let (Some(sender), Some(request)) = (&mut self.sender, &mut trip.request) else {
+        let (Some(sender), Some(request)) = (&mut self.sender, &mut *trip.request) else {
             return Err(Unanswered::Undriven);
         };
         let watch = || Watched { watch: Arc::clone(&self.watch), idle, response_head };
@@ -221,9 +221,12 @@ where
         if interim.is_some() {
             self.watch.interim().expect();
         }
-        let Some(request) = trip.request.take() else { return Err(Unanswered::Undriven) };
         let drive = self.watch.drive();
-        let mut answer = std::pin::pin!(sender.try_send_request(request));
+        // Taken as it is handed over: each name in between would be another copy of 232 bytes.
+        let mut answer = std::pin::pin!(match trip.request.take() {
+            Some(request) => sender.try_send_request(request),
+            None => return Err(Unanswered::Undriven),
+        });
         let mut take = |answer: Answered<B>| match answer {
             Ok(response) => {
                 trip.response = Some(response.map(AnswerBody::new));

@@ -52,18 +52,19 @@ pub struct Upstream<B: Body> {
 
 /// A request and its answer on their way. They lie here and are not handed from one future to the next: each such step
 /// would copy some hundred bytes.
-pub struct RoundTrip<B: Body> {
+pub struct RoundTrip<'a, B: Body> {
     /// What is to be sent; there again when nothing of it was.
-    pub request: Option<Request<Upload<B>>>,
+    pub request: &'a mut Option<Request<Upload<B>>>,
     /// What has come; its body is still coming.
     pub response: Option<Response<AnswerBody<B>>>,
     /// Whether the request asks for another protocol.
     pub wants_upgrade: bool,
 }
 
-impl<B: Body> Default for RoundTrip<B> {
-    fn default() -> Self {
-        Self { request: None, response: None, wants_upgrade: false }
+impl<'a, B: Body> RoundTrip<'a, B> {
+    /// Of this request.
+    pub fn of(request: &'a mut Option<Request<Upload<B>>>) -> Self {
+        Self { request, response: None, wants_upgrade: false }
     }
 }
 
@@ -156,7 +157,7 @@ where
     /// No connection, or none of its answers in time.
     pub async fn send(
         &self,
-        trip: &mut RoundTrip<B>,
+        trip: &mut RoundTrip<'_, B>,
         mut reuse: Reuse,
         may_go: impl Fn() -> bool,
         interim: Option<&impl Fn(StatusCode, HeaderMap)>,

@@ -59,7 +59,8 @@ async fn a_long_answer_does_not_take_its_connection_from_a_request_that_is_still
 
     for _ in 0..2 {
         let request = Request::post("/").header("host", "localhost").body(Upload::new(Full::from(vec![b'x'; SENT])));
-        let mut trip = RoundTrip { request: Some(request.unwrap()), ..RoundTrip::default() };
+        let mut request = Some(request.unwrap());
+        let mut trip = RoundTrip::of(&mut request);
         let reused = upstream.send(&mut trip, Reuse::Allowed, || true, None::<&fn(StatusCode, HeaderMap)>).await;
         assert!(reused.unwrap());
         let body = trip.response.unwrap().into_body().collect();

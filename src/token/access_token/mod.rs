@@ -16,8 +16,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, Request};
 use tokio::time::Instant;
 
 use self::life::Life;
@@ -117,11 +116,11 @@ impl AccessToken {
         self.proof.is_some()
     }
 
-    /// Writes the proof that a bound token needs onto a head that is otherwise ready for this origin
+    /// Writes the proof that a bound token needs onto a request that is otherwise ready for this origin
     /// (`https://host:port`).
-    pub fn prove(&self, head: &mut Parts, origin: &str) {
+    pub fn prove<B>(&self, request: &mut Request<B>, origin: &str) {
         if let Some(proof) = &self.proof {
-            proof.write(head, origin);
+            proof.write(request, origin);
         }
     }
 
@@ -132,13 +131,13 @@ impl AccessToken {
         }
     }
 
-    /// Writes the token onto a request's head, replacing whatever the downstream sent in its place.
-    pub fn authorize(&self, head: &mut Parts) {
+    /// Writes the token onto a request, replacing whatever the downstream sent in its place.
+    pub fn authorize<B>(&self, request: &mut Request<B>) {
         for (name, value) in &self.headers {
-            head.headers.insert(name.clone(), value.clone());
+            request.headers_mut().insert(name.clone(), value.clone());
         }
         for parameter in &self.query {
-            parameter.write(&mut head.uri);
+            parameter.write(request.uri_mut());
         }
     }
 

@@ -84,9 +84,9 @@ async fn token(subjects: &Subjects, subject: &str) -> Result<String, Failure> {
 }
 
 fn text(token: &AccessToken) -> String {
-    let mut head = http::Request::get("/").body(()).unwrap().into_parts().0;
+    let mut head = http::Request::get("/").body(()).unwrap();
     token.authorize(&mut head);
-    head.headers["authorization"].to_str().unwrap().trim_start_matches("Bearer ").to_owned()
+    head.headers()["authorization"].to_str().unwrap().trim_start_matches("Bearer ").to_owned()
 }
 
 async fn code(subjects: &Subjects, subject: &str) -> String {

@@ -156,9 +156,9 @@ pub(super) async fn settle() {
 
 /// The number of the fetch a token came from.
 pub(super) fn number(token: &AccessToken) -> usize {
-    let mut head = http::Request::get("/").body(()).unwrap().into_parts().0;
+    let mut head = http::Request::get("/").body(()).unwrap();
     token.authorize(&mut head);
-    head.headers["authorization"].to_str().unwrap().trim_start_matches("Bearer hunter").parse().unwrap()
+    head.headers()["authorization"].to_str().unwrap().trim_start_matches("Bearer hunter").parse().unwrap()
 }
 
 pub(super) fn current(cache: &Arc<TokenCache>) -> Option<usize> {
