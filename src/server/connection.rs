@@ -25,57 +25,73 @@ use crate::forward::Tunnel;
 /// What all connections of a listener serve from; a reload puts something else in.
 pub(super) type Current = Arc<ArcSwap<Serving>>;
 
-/// Serves one connection to its end.
-pub(super) async fn serve<S>(
-    stream: S,
-    broken: Broken,
-    peer: Option<IpAddr>,
-    current: Current,
-    registry: &Arc<Registry>,
-) where
+/// A connection that is about to be served.
+pub(super) struct Connected<S, H> {
+    pub(super) stream: S,
+    pub(super) broken: Broken,
+    /// `None`: it is that of a Unix socket.
+    pub(super) peer: Option<IpAddr>,
+    pub(super) current: Current,
+    pub(super) registry: Arc<Registry>,
+    /// Dropped when the connection has ended.
+    pub(super) held: H,
+}
+
+/// Serves a connection to its end. It is in the registry at once: what is done before the future is polled is done by
+/// whoever accepts connections, and must not panic.
+///
+/// All of it is one future, to be spawned as it is: each `async fn` within or around it would keep its place in a cache line
+/// of its own, which every request would have to wait for.
+pub(super) fn serve<S, H>(connected: Connected<S, H>) -> impl Future<Output = ()> + Send + use<S, H>
+where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    H: Send,
 {
+    let Connected { stream, broken, peer, current, registry, held } = connected;
     let serving = current.load_full();
     let handle = Arc::new(Handle::new(Instant::now()));
     let entry = registry.enter(Arc::clone(&handle), serving.timeouts);
-    let guard = Box::new(Guard::new(stream, serving.limits, Arc::clone(&handle)));
-    drop(serving);
+    let mut guard = Box::new(Guard::new(stream, serving.limits, Arc::clone(&handle)));
     let requests = Requests::new(current, peer, handle);
-    if let Err(error) = drive(guard, &requests, &entry.life, &broken).await {
-        tracing::debug!(%error, "a downstream connection ended");
-    }
-    if let Some(tunnel) = requests.tunnel() {
-        // hyper has let go of the connection; it stays in the registry, so that a drain waits for it, and ends it.
-        entry.life.becomes_a_tunnel();
-        Tunnelled { tunnel, life: &entry.life }.await;
+    async move {
+        let life = &*entry.life;
+        // Read by hyper, and by nobody while it is parked, in turns.
+        loop {
+            // A block of its own: nothing of hyper's outlives it, no buffer, and not the box itself.
+            guard = {
+                let connection = builder(guard.limits()).serve_connection(TokioIo::new(guard), service(&requests));
+                let mut connection = Box::new(connection.with_upgrades());
+                let driven = Driven { connection: &mut connection, life, broken: &broken, finishing: false };
+                if let Err(error) = driven.await {
+                    tracing::debug!(%error, "a downstream connection ended");
+                    break;
+                }
+                // Parked, hyper has let go of it for no other reason than that it was shown an end.
+                match connection.into_parts() {
+                    Some(parts) if life.is_parked() => parts.io.into_inner(),
+                    _ => break,
+                }
+            };
+            guard.limit(requests.limits());
+            tracing::trace!("a downstream connection is parked");
+            Parked { guard: &mut guard, life }.await;
+            guard.wake();
+        }
+        if let Some(tunnel) = requests.tunnel() {
+            // hyper has let go of the connection; it stays in the registry, so that a drain waits for it, and ends it.
+            life.becomes_a_tunnel();
+            Tunnelled { tunnel, life }.await;
+        }
+        drop((entry, held));
     }
 }
 
-/// Has it read by hyper, and by nobody while it is parked, in turns.
-async fn drive<S>(mut guard: Box<Guard<S>>, requests: &Arc<Requests>, life: &Life, broken: &Broken) -> hyper::Result<()>
-where
-    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-{
-    loop {
-        let served = Arc::clone(requests);
-        let service = service_fn(move |request| Arc::clone(&served).answer(request));
-        let connection = builder(guard.limits()).serve_connection(TokioIo::new(guard), service).with_upgrades();
-        // Boxed: what is parked has no place for it.
-        let mut connection = Box::new(connection);
-        Driven { connection: &mut connection, life, broken, finishing: false }.await?;
-        if !life.is_parked() {
-            return Ok(());
-        }
-        // hyper has let go of it for no other reason than that it was shown an end. Nothing of hyper's outlives this line.
-        guard = match connection.into_parts() {
-            Some(parts) => parts.io.into_inner(),
-            None => return Ok(()),
-        };
-        guard.limit(requests.limits());
-        tracing::trace!("a downstream connection is parked");
-        Parked { guard: &mut guard, life }.await;
-        guard.wake();
-    }
+/// What hyper hands a connection's requests to.
+fn service(
+    requests: &Arc<Requests>,
+) -> impl Service<Request<Incoming>, Response = Response<WatchedBody>, Error = Infallible, Future: Send> + use<> {
+    let requests = Arc::clone(requests);
+    service_fn(move |request| Arc::clone(&requests).answer(request))
 }
 
 fn builder(limits: Limits) -> Builder {

@@ -19,10 +19,11 @@ use arc_swap::ArcSwap;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use admit::Era;
 pub use bound::{BindError, Bound, take_passed_sockets};
-use connection::Current;
+use connection::{Connected, Current};
 use registry::{Command, Registry};
 use settings::{ListenAddress, ListenerSettings, ListenerTimeouts};
 use socket::Broken;
@@ -209,31 +210,42 @@ where
             registry.sweep();
         }
     };
+    let config = current.load().tls.clone();
+    let broken = Broken::default();
+    let connected = Connected { stream, broken, peer, current, registry: Arc::clone(&registry), held: () };
+    let served = async {
+        let Some(config) = config else {
+            return connection::serve(connected).await;
+        };
+        // Boxed: else a plain connection would take as much memory.
+        let secured = Box::pin(async {
+            if let Some(connected) = handshake(connected, config).await {
+                connection::serve(connected).await;
+            }
+        });
+        secured.await;
+    };
     tokio::select! {
-        () = handshake(stream, Broken::default(), peer, current, &registry) => {}
+        () = served => {}
         // Never ends: it tells the connection, which then does.
         () = sweep => {}
     }
 }
 
-async fn handshake<S>(stream: S, broken: Broken, peer: Option<IpAddr>, current: Current, registry: &Arc<Registry>)
+/// The same connection in TLS. `None`: it failed, or took too long.
+async fn handshake<S, H>(
+    connected: Connected<S, H>,
+    config: Arc<rustls::ServerConfig>,
+) -> Option<Connected<TlsStream<S>, H>>
 where
-    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    S: AsyncRead + AsyncWrite + Unpin,
 {
-    let serving = current.load_full();
-    let Some(config) = serving.tls.clone() else {
-        drop(serving);
-        return connection::serve(stream, broken, peer, current, registry).await;
-    };
-    let limit = serving.timeouts.tls_handshake;
-    drop(serving);
-    // Boxed: else a plain connection's task would be as large as one with TLS, which is three times as much.
-    Box::pin(async move {
-        match tokio::time::timeout(limit, TlsAcceptor::from(config).accept(stream)).await {
-            Ok(Ok(stream)) => connection::serve(stream, broken, peer, current, registry).await,
-            Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
-            Err(_elapsed) => tracing::debug!("a TLS handshake took longer than timeouts.tls_handshake"),
-        }
-    })
-    .await;
+    let Connected { stream, broken, peer, current, registry, held } = connected;
+    let limit = current.load().timeouts.tls_handshake;
+    match tokio::time::timeout(limit, TlsAcceptor::from(config).accept(stream)).await {
+        Ok(Ok(stream)) => return Some(Connected { stream, broken, peer, current, registry, held }),
+        Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
+        Err(_elapsed) => tracing::debug!("a TLS handshake took longer than timeouts.tls_handshake"),
+    }
+    None
 }

@@ -8,12 +8,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::runtime::Handle;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinSet;
 
 use super::bound::{Accepted, Bound, Listening};
-use super::connection::Current;
+use super::connection::{self, Connected, Current};
 use super::registry::Registry;
 use super::socket::{Broken, Socket};
 use super::{Listener, handshake};
@@ -118,39 +119,53 @@ impl Listener {
     }
 
     /// Has a connection served, by the worker that accepted it or by another. Its task is owned by the registry, which
-    /// ends it at the latest when the drain has passed.
+    /// ends it at the latest when the drain has passed; before, while TLS is agreed upon, by `timeouts.tls_handshake`.
     fn deal_out(&self, accepting: usize, accepted: Accepted, permit: OwnedSemaphorePermit) {
         let Some(Seat { runtime, worker, taken }) = self.workers.seat(accepting) else { return };
         let current = Arc::clone(self.parts.get(worker).unwrap_or(&self.current));
         let registry = Arc::clone(&self.registry);
         let held = (permit, taken, self.metrics.accepted());
         if worker == accepting {
-            tokio::spawn(async move {
-                serve(accepted, current, &registry).await;
-                drop(held);
-            });
-            return;
+            return spawn(accepted, current, registry, held);
         }
         let Ok(detached) = accepted.detach() else { return };
         runtime.spawn(async move {
             // An error means that there is no memory for it: closing it is all that can be done.
             if let Ok(accepted) = detached.attach() {
-                serve(accepted, current, &registry).await;
+                spawn(accepted, current, registry, held);
             }
-            drop(held);
         });
     }
 }
 
-async fn serve(accepted: Accepted, current: Current, registry: &Arc<Registry>) {
+/// Serves a connection on this runtime. `held` is dropped when it has ended.
+fn spawn(accepted: Accepted, current: Current, registry: Arc<Registry>, held: impl Send + 'static) {
     let broken = Broken::default();
     match accepted {
         Accepted::Tcp(stream, peer) => {
             let stream = Socket::new(stream, broken.clone());
-            handshake(stream, broken, Some(peer), current, registry).await;
+            spawn_connected(Connected { stream, broken, peer: Some(peer), current, registry, held });
         }
-        Accepted::Unix(stream) => handshake(stream, broken, None, current, registry).await,
+        Accepted::Unix(stream) => {
+            spawn_connected(Connected { stream, broken, peer: None, current, registry, held });
+        }
     }
+}
+
+fn spawn_connected<S, H>(connected: Connected<S, H>)
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    H: Send + 'static,
+{
+    let Some(config) = connected.current.load().tls.clone() else {
+        tokio::spawn(connection::serve(connected));
+        return;
+    };
+    tokio::spawn(async move {
+        if let Some(connected) = handshake(connected, config).await {
+            tokio::spawn(connection::serve(connected));
+        }
+    });
 }
 
 #[cfg(test)]

@@ -96,7 +96,8 @@ async fn plain_http_on_a_tls_port_gets_no_answer_and_disturbs_nobody() {
 async fn a_handshake_that_does_not_end_is_cut_off() {
     let (upstream, files, authority) = (Upstream::saying("hello").await, Files::new(), Authority::new("ours"));
     files.pair("server", &authority.issue("proxy.example"));
-    let limits = format!("{}    timeouts: {{tls_handshake: 1s}}\n", listener(&files, ""));
+    let limits = "    timeouts: {tls_handshake: 1s}\n    limits: {connections: 2}\n";
+    let limits = format!("{}{limits}", listener(&files, ""));
     let proxy = Proxy::new().route("/", &upstream.url(), "none", "").listener(&limits).start().await;
     let began = Instant::now();
     let mut silent = Downstream::of(&proxy).await;
@@ -104,11 +105,17 @@ async fn a_handshake_that_does_not_end_is_cut_off() {
     // The head of a TLS record that never comes.
     half.send([22, 3, 1, 2, 0, 1]).await;
 
+    // It waits for a place, which both have, and then keeps that.
+    let mut third = over_tls(&proxy, &authority, None).await.unwrap();
+    assert!(began.elapsed() >= Duration::from_millis(990));
     assert!(silent.is_closed().await);
     half.read_to_end().await;
 
-    assert!(began.elapsed() >= Duration::from_millis(990));
-    assert_eq!(over_tls(&proxy, &authority, None).await.unwrap().get("/").await.status(), 200);
+    assert_eq!(third.get("/").await.status(), 200);
+    let open = format!("connections_open{{listener=\"{}\"}}", proxy.address());
+    eventually("only the third is open", || proxy.figure(&open) == 1).await;
+    drop(third);
+    eventually("its place is free", || proxy.figure(&open) == 0).await;
 }
 
 #[tokio::test]
