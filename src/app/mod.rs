@@ -256,7 +256,8 @@ async fn start_admin(shared: &Arc<Shared>, config: &Config) -> Result<Option<Adm
 /// How long token requests under way may take when we are asked to stop: as long as `request.timeout` is by default.
 const SETTLE: Duration = Duration::from_secs(10);
 
-/// A name that no other process has. It is no secret: of the cryptographic source the first number takes 20 ms.
+/// A name that no other process has. It is no secret: the cryptographic source would take 20 ms for its first number, which
+/// a TLS listener needs at once, and an https upstream or token endpoint once in the life of the process.
 fn pseudonym() -> String {
     format!("bearer-proxy-{:012x}", RandomState::new().hash_one(process::id()) >> 16)
 }
