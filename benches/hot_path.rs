@@ -118,7 +118,14 @@ fn sizes() {
     }
     let connection = of_output(|stream: DuplexStream, peer, serving: Serving| serve_stream(stream, peer, serving));
     println!("\nfutures: a request {} B, a whole connection {connection} B", of_output(handle));
+    let w1 = CASES.iter().find(|case| case.name == "W1").unwrap();
+    let (answered, parked) = rig::held_by_a_connection(w1);
+    println!("held by a connection that has answered: {answered} B; parked: {parked} B");
+    assert!((1..PARKED_MAX).contains(&parked), "a parked connection holds {parked} B");
 }
+
+/// Half a buffer of hyper's: none is to be left.
+const PARKED_MAX: i64 = 4096;
 
 /// A short run that fails when a figure cannot be right.
 fn smoke() -> ExitCode {

@@ -36,7 +36,13 @@ impl Sub for Allocated {
     }
 }
 
+/// Bytes that this thread has asked for and not given back.
+pub fn held() -> i64 {
+    HELD.get()
+}
+
 thread_local! {
+    static HELD: Cell<i64> = const { Cell::new(0) };
     // Const and without a destructor: looking at it allocates nothing, also while a thread begins or ends.
     static SO_FAR: Cell<Allocated> = const { Cell::new(Allocated { count: 0, bytes: 0 }) };
 }
@@ -49,6 +55,7 @@ static ALLOCATOR: Counting = Counting;
 fn count(bytes: usize) {
     let so_far = SO_FAR.get();
     SO_FAR.set(Allocated { count: so_far.count + 1, bytes: so_far.bytes + bytes as u64 });
+    HELD.set(HELD.get() + bytes as i64);
 }
 
 // SAFETY: all four hand their arguments on to that allocator as they are, and its result back.
@@ -67,11 +74,13 @@ unsafe impl GlobalAlloc for Counting {
 
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         count(size);
+        HELD.set(HELD.get() - layout.size() as i64);
         // SAFETY: as the caller promised.
         unsafe { Allocator.realloc(block, layout, size) }
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        HELD.set(HELD.get() - layout.size() as i64);
         // SAFETY: as the caller promised.
         unsafe { Allocator.dealloc(block, layout) }
     }

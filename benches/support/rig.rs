@@ -24,7 +24,7 @@ use bearer_proxy::upstream::{Environment, Upstream};
 use memchr::memmem;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
-use super::allocations::Allocated;
+use super::allocations::{self, Allocated};
 use super::cases::{Case, token};
 
 /// What a run has cost.
@@ -61,6 +61,31 @@ pub fn run(case: &Case, count: usize) -> Cost {
     });
     let time = began.elapsed() / u32::try_from(count).unwrap();
     Cost { allocated: median(allocated), time }
+}
+
+/// What a connection holds in memory, its pipe included: with the answer it has just given, and when it has been parked.
+pub fn held_by_a_connection(case: &Case) -> (i64, i64) {
+    const MANY: i64 = 100;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+    runtime.block_on(async {
+        let mut first = Client::start(case).await;
+        first.exchange(0).await;
+        // Its own place among them is made before.
+        let mut clients = Vec::with_capacity(usize::try_from(MANY).unwrap());
+        let serving = serving(case).await;
+        let before = allocations::held();
+        for _ in 0..MANY {
+            let (stream, far) = pipe();
+            tokio::spawn(serve_stream(far, Some(IpAddr::V4(Ipv4Addr::LOCALHOST)), serving.clone()));
+            first.stream = stream;
+            first.exchange(0).await;
+            clients.push(std::mem::replace(&mut first.stream, pipe().0));
+        }
+        let held = || (allocations::held() - before) / MANY;
+        let answered = held();
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        (answered, held())
+    })
 }
 
 /// Does it. Callgrind knows this function by its name, and counts nothing outside.
