@@ -186,11 +186,10 @@ impl Forwarder {
     ) -> Result<Option<Box<OnUpgrade>>, ForwardError> {
         let tokens = match &target.tokens {
             Some(Tokens::Shared(tokens)) => Some(tokens),
-            Some(Tokens::PerSubject(subjects)) => Some(
-                &*call
-                    .subject
-                    .insert(Box::pin(tokens::of_subject(subjects, call.trip.request.as_ref(), exchange)).await?),
-            ),
+            Some(Tokens::PerSubject(subjects)) => {
+                let request = call.trip.request.as_ref();
+                Some(&*call.subject.insert(Box::pin(tokens::of_subject(subjects, request, exchange)).await?))
+            }
             None => None,
         };
         let token = match tokens {

@@ -206,3 +206,23 @@ where
         Pooled::new(self.senders, watch)
     }
 }
+
+/// Tests have what they like polled.
+#[cfg(test)]
+impl<F: FnMut(&mut Context<'_>) -> Poll<()> + Send> Driver for F {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self(cx)
+    }
+
+    fn expects_upgrade(&mut self) {}
+
+    fn part(&mut self) -> Option<Bytes> {
+        None
+    }
+
+    fn poll_read(&mut self, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Poll::Pending
+    }
+
+    fn rejoin(&mut self) {}
+}

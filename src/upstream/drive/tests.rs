@@ -1,15 +1,10 @@
 //! Who polls a driver, and when.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::sync::mpsc;
 use std::task::Wake;
-
-use std::io;
-use std::pin::Pin;
-
-use bytes::Bytes;
-use tokio::io::ReadBuf;
 
 use super::*;
 
@@ -38,37 +33,17 @@ struct Scene {
     polls: Arc<AtomicU32>,
 }
 
-/// A driver that does what it is told, and counts how often.
-struct Scripted {
-    script: Script,
-    polls: Arc<AtomicU32>,
-}
-
+/// What a driver does when it is polled.
 type Script = Box<dyn FnMut(&Context<'_>) -> Poll<()> + Send>;
 
-impl Driver for Scripted {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.polls.fetch_add(1, Ordering::Relaxed);
-        (self.script)(cx)
-    }
-
-    fn expects_upgrade(&mut self) {}
-
-    fn part(&mut self) -> Option<Bytes> {
-        None
-    }
-
-    fn poll_read(&mut self, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Poll::Pending
-    }
-
-    fn rejoin(&mut self) {}
-}
-
 impl Scene {
-    fn of(script: Script) -> Self {
+    fn of(mut script: Script) -> Self {
         let (drive, polls) = (Arc::new(Drive::new()), Arc::<AtomicU32>::default());
-        let driver = Scripted { script, polls: Arc::clone(&polls) };
+        let counted = Arc::clone(&polls);
+        let driver = move |cx: &mut Context<'_>| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            script(cx)
+        };
         let keeper = Box::pin(drive.keep(Box::new(driver)));
         let own = Waker::from(Arc::clone(&drive));
         Self { drive, own, keeper: (keeper, Arc::default()), borrower: Arc::default(), polls }

@@ -3,11 +3,9 @@
 use std::sync::atomic::AtomicUsize;
 use std::task::{Wake, Waker};
 
-use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
 use super::*;
-use crate::upstream::driver::Driver;
 use crate::upstream::pool::{MAX_HEAD, MAX_HEADERS};
 
 /// A connection whose upstream is a test.
@@ -228,41 +226,6 @@ async fn a_long_answer_is_read_in_a_first_piece_and_a_rest() {
     }
 }
 
-/// A driver that reads, and then writes, whenever it is polled.
-struct Both {
-    reader: Reader<DuplexStream>,
-    /// How many bytes each poll has read and written.
-    done: Arc<Mutex<Vec<(usize, usize)>>>,
-}
-
-impl Driver for Both {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let (mut room, mut read) = ([0; 4 * LITTLE], 0);
-        let mut buf = ReadBuf::new(&mut room);
-        while Pin::new(&mut self.reader).poll_read(cx, &mut buf).is_ready() {
-            read = buf.filled().len();
-        }
-        let written = match Pin::new(&mut self.reader).poll_write(cx, b"GET") {
-            Poll::Ready(written) => written.unwrap(),
-            Poll::Pending => 0,
-        };
-        self.done.lock().unwrap().push((read, written));
-        Poll::Pending
-    }
-
-    fn expects_upgrade(&mut self) {}
-
-    fn part(&mut self) -> Option<Bytes> {
-        None
-    }
-
-    fn poll_read(&mut self, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Poll::Pending
-    }
-
-    fn rejoin(&mut self) {}
-}
-
 // R24: what is there to be read is read before the next request is written.
 #[tokio::test]
 async fn who_was_held_up_after_a_long_answer_writes_nothing_before_he_has_looked() {
@@ -270,7 +233,21 @@ async fn who_was_held_up_after_a_long_answer_writes_nothing_before_he_has_looked
     reader.part();
     upstream.write_all(&[b'x'; LITTLE + 10]).await.unwrap();
     let (watch, done) = (Arc::clone(&reader.watch), Arc::<Mutex<Vec<_>>>::default());
-    let mut kept = Box::pin(watch.drive().keep(Box::new(Both { reader, done: Arc::clone(&done) })));
+    let noted = Arc::clone(&done);
+    let reads_and_writes = move |cx: &mut Context<'_>| {
+        let (mut room, mut read) = ([0; 4 * LITTLE], 0);
+        let mut buf = ReadBuf::new(&mut room);
+        while Pin::new(&mut reader).poll_read(cx, &mut buf).is_ready() {
+            read = buf.filled().len();
+        }
+        let written = match Pin::new(&mut reader).poll_write(cx, b"GET") {
+            Poll::Ready(written) => written.unwrap(),
+            Poll::Pending => 0,
+        };
+        noted.lock().unwrap().push((read, written));
+        Poll::Pending
+    };
+    let mut kept = Box::pin(watch.drive().keep(Box::new(reads_and_writes)));
     for _ in 0..2 {
         assert!(kept.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
     }
